@@ -1,0 +1,103 @@
+import { z } from 'zod';
+import { BudgetSchema } from './budget.ts';
+import {
+  BillingMappingSchema,
+  SecretReferenceSchema,
+  TenantSchema,
+  UpstreamSchema,
+} from './control-record.ts';
+import { NameSchema } from './ids.ts';
+
+const port = z.int().min(0).max(65_535);
+
+/** What is local to a process: ports, directories, brokers, addresses of the others, references to secrets. */
+export const ProcessConfigSchema = z.strictObject({
+  /** Everything the house keeps on disk lies below this directory. */
+  data_dir: z.string().min(1).default('.reckoner'),
+  proxy: z
+    .strictObject({
+      id: NameSchema.default('proxy-1'),
+      host: z.string().default('127.0.0.1'),
+      port: port.default(8787),
+      durability: z.enum(['disk', 'process']).default('disk'),
+      body_bytes_max: z.int().min(1024).max(1_073_741_824).default(33_554_432),
+      drains_max: z.int().min(0).max(10_000).default(256),
+      drain_timeout_ms: z.int().min(100).max(3_600_000).default(120_000),
+    })
+    .prefault({}),
+  back_office: z
+    .strictObject({
+      host: z.string().default('127.0.0.1'),
+      /** Console and admin API. */
+      port: port.default(8788),
+      /** Ids of the proxies whose local logs are read, in embedded mode. */
+      proxies: z.array(NameSchema).min(1).default(['proxy-1']),
+      /** Token for console and admin API; made at first start in `data_dir/bootstrap-token` when not given. */
+      bootstrap_token: SecretReferenceSchema.optional(),
+    })
+    .prefault({}),
+  event_log: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('lmdb') }),
+      z.strictObject({
+        kind: z.literal('kafka'),
+        brokers: z.array(z.string().regex(/^[^:\s]+:\d+$/, 'expected host:port')).min(1),
+        /** Put in front of every topic and group name, so that houses can share a cluster. */
+        prefix: z
+          .string()
+          .regex(/^[a-z0-9.-]{0,40}$/)
+          .default(''),
+      }),
+    ])
+    .default({ kind: 'lmdb' }),
+  warehouse: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('chdb') }),
+      z.strictObject({
+        kind: z.literal('clickhouse'),
+        url: z.url(),
+        username: z.string().default('default'),
+        password: SecretReferenceSchema.optional(),
+      }),
+    ])
+    .default({ kind: 'chdb' }),
+  stripe: z
+    .strictObject({
+      api_key: SecretReferenceSchema,
+      /** Another host than Stripe's own, for a sandbox. */
+      base_url: z.url().optional(),
+    })
+    .optional(),
+  log_level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+});
+export type ProcessConfig = z.infer<typeof ProcessConfigSchema>;
+
+/** A key as written in `reckoner.yaml`: the whole `rk_…` secret by reference, hashed when it is applied. */
+export const KeyDeclarationSchema = z.strictObject({
+  id: NameSchema,
+  tenant: NameSchema,
+  secret: SecretReferenceSchema,
+  feature: NameSchema.optional(),
+  budgets: z.array(NameSchema).max(8).default([]),
+  bind: z.record(z.string(), z.string().max(128)).default({}),
+  models: z.array(z.string()).optional(),
+  block_status: z.union([z.literal(402), z.literal(429), z.literal(403)]).default(402),
+});
+export type KeyDeclaration = z.infer<typeof KeyDeclarationSchema>;
+
+/** What the house agrees on; applied to `control.records.v1` at start and by `reckoner apply`. */
+export const RecordsConfigSchema = z.strictObject({
+  tenants: z.array(TenantSchema).default([]),
+  keys: z.array(KeyDeclarationSchema).default([]),
+  upstreams: z.array(UpstreamSchema).default([]),
+  budgets: z.array(BudgetSchema).default([]),
+  mappings: z.array(BillingMappingSchema).default([]),
+});
+export type RecordsConfig = z.infer<typeof RecordsConfigSchema>;
+
+/** `reckoner.yaml`. */
+export const HouseConfigSchema = z.strictObject({
+  process: ProcessConfigSchema.prefault({}),
+  records: RecordsConfigSchema.prefault({}),
+});
+export type HouseConfig = z.infer<typeof HouseConfigSchema>;

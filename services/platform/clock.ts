@@ -1,0 +1,16 @@
+import type { Instant } from '../../schemas/instant.ts';
+
+/** The only way to the time. Cores get `now` as an argument instead. */
+export interface Clock {
+  /** Milliseconds since the epoch, UTC. May jump with the machine's clock. */
+  nowMs(): number;
+  /** Milliseconds that only grow; for durations. */
+  monotonicMs(): number;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+};
+
+export const toInstant = (epochMs: number): Instant => new Date(epochMs).toISOString();
