@@ -15,6 +15,8 @@ export const TenantSchema = z.strictObject({
   name: z.string().min(1).max(200).optional(),
 });
 
+export type Tenant = z.infer<typeof TenantSchema>;
+
 /** A virtual key. Only a keyed hash of the secret is kept; the part before it finds the record. */
 export const VirtualKeySchema = z.strictObject({
   id: NameSchema,
