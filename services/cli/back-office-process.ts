@@ -1,0 +1,148 @@
+import { join } from 'node:path';
+import { createBiller } from '../biller/main.ts';
+import { startBudget } from '../budget/main.ts';
+import { applyRecords } from '../console/apply-records.ts';
+import { startConsole } from '../console/main.ts';
+import { readControlTotals } from '../ledger/control-totals.ts';
+import { startLedger } from '../ledger/main.ts';
+import { openWarehouse } from '../platform/clickhouse-warehouse.ts';
+import { systemClock } from '../platform/clock.ts';
+import type { LoadedConfig } from '../platform/config.ts';
+import { houseSecret } from '../platform/config.ts';
+import { followControlState } from '../platform/control-state.ts';
+import type { Logger } from '../platform/logger.ts';
+import { createLogger } from '../platform/logger.ts';
+import { createMetrics } from '../platform/metrics.ts';
+import { migrate } from '../platform/migrate.ts';
+import { loadPriceBooks } from '../platform/price-books.ts';
+import type { Warehouse } from '../platform/warehouse.ts';
+import { startRater } from '../rater/main.ts';
+import { createReconciler } from '../reconciler/main.ts';
+import type { OpenLogs } from './open-logs.ts';
+import { openBackOfficeLogs } from './open-logs.ts';
+import { announceReady, runUntilStopped } from './run-process.ts';
+
+const CLOSE_TIMEOUT_MS = 30_000;
+
+const openStore = (loaded: LoadedConfig): Promise<Warehouse> => {
+  const store = loaded.config.process.warehouse;
+  if (store.kind === 'chdb') {
+    return openWarehouse({ kind: 'chdb', directory: join(loaded.dataDir, 'warehouse') });
+  }
+  return openWarehouse({
+    kind: 'clickhouse',
+    url: store.url,
+    username: store.username,
+    ...(store.password ? { password: loaded.resolveSecret(store.password) } : {}),
+  });
+};
+
+/** The token that opens console and admin API: configured, or made at first start. */
+export const bootstrapToken = (loaded: LoadedConfig): string => {
+  const reference = loaded.config.process.back_office.bootstrap_token;
+  return reference
+    ? loaded.resolveSecret(reference)
+    : houseSecret(loaded.dataDir, 'bootstrap-token');
+};
+
+const startPipeline = async (
+  { logs, warehouse, logger }: { logs: OpenLogs; warehouse: Warehouse; logger: Logger },
+  loaded: LoadedConfig,
+) => {
+  const clock = systemClock;
+  const metrics = createMetrics('back-office');
+  const pepper = houseSecret(loaded.dataDir, 'pepper');
+  const control = followControlState([logs.house], logs.house, clock);
+  await control.caughtUp;
+  await applyRecords({
+    records: loaded.config.records,
+    control,
+    backOffice: logs.house,
+    pepper,
+    resolveSecret: loaded.resolveSecret,
+    clock,
+  });
+  const shared = { warehouse, clock, logger, metrics };
+  const { usageEvents, house } = logs;
+  const rater = await startRater({
+    usageEvents,
+    backOffice: house,
+    books: loadPriceBooks(),
+    clock,
+    logger,
+    metrics,
+  });
+  const budget = await startBudget({ ...shared, rated: house, backOffice: house, control });
+  const ledger = await startLedger({ ...shared, usageEvents, rated: house, backOffice: house });
+  return { control, rater, budget, ledger, metrics, pepper, shared };
+};
+
+const worstLag = (...lags: (number | null)[]): number | null =>
+  lags.some((lag) => lag === null) ? null : lags.reduce<number>((sum, lag) => sum + (lag ?? 0), 0);
+
+const startDesk = (
+  pipeline: Awaited<ReturnType<typeof startPipeline>>,
+  { logs, warehouse }: { logs: OpenLogs; warehouse: Warehouse },
+  loaded: LoadedConfig,
+) => {
+  const { control, shared, rater, budget, ledger } = pipeline;
+  const stripe = loaded.config.process.stripe;
+  const biller = createBiller({
+    ...shared,
+    control,
+    ...(stripe
+      ? {
+          stripe: {
+            apiKey: loaded.resolveSecret(stripe.api_key),
+            ...(stripe.base_url ? { baseUrl: stripe.base_url } : {}),
+          },
+        }
+      : {}),
+  });
+  const reconciler = createReconciler({
+    warehouse,
+    clock: shared.clock,
+    logger: shared.logger,
+  });
+  const { host, port } = loaded.config.process.back_office;
+  return startConsole({
+    ...shared,
+    config: { host, port },
+    token: bootstrapToken(loaded),
+    control,
+    backOffice: logs.house,
+    budgets: () => budget.status(),
+    freshness: async () => ({
+      asOf: shared.clock.nowMs(),
+      lagEvents: worstLag(rater.lag(), budget.lag(), ledger.lag()),
+      controlTotals: await readControlTotals(warehouse),
+    }),
+    biller,
+    reconciler,
+    pepper: pipeline.pepper,
+  });
+};
+
+/**
+ * `reckoner serve back-office`: rater, ledger, budget, reconciler, biller and console in one process, since chDB is
+ * opened by one. `wrapLogs` lets the demo put a saboteur between the logs and their readers.
+ */
+export const runBackOfficeProcess = async (
+  loaded: LoadedConfig,
+  wrapLogs: (logs: OpenLogs) => OpenLogs = (logs) => logs,
+): Promise<number> => {
+  const config = loaded.config.process;
+  const logger = createLogger('back-office', config.log_level);
+  const logs = wrapLogs(await openBackOfficeLogs({ config, dataDir: loaded.dataDir, logger }));
+  const warehouse = await openStore(loaded);
+  await migrate(warehouse);
+  const pipeline = await startPipeline({ logs, warehouse, logger }, loaded);
+  const desk = await startDesk(pipeline, { logs, warehouse }, loaded);
+  logger.info({ url: desk.url }, 'back office ready');
+  announceReady({ name: 'back-office', url: desk.url });
+  const { control, rater, budget, ledger } = pipeline;
+  return runUntilStopped(
+    { services: [control, ledger, budget, rater, desk], resources: [warehouse, logs], logger },
+    CLOSE_TIMEOUT_MS,
+  );
+};

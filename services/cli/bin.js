@@ -1,0 +1,12 @@
+#!/usr/bin/env node
+// Plain JavaScript on purpose: this file must still speak where Node is too old to read TypeScript.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 24 || (major === 24 && minor < 12)) {
+  process.stderr.write(
+    `Reckoner needs Node 24.12 or newer; this is Node ${process.versions.node}.\n` +
+      'Start it with "npm run …" or "npx reckoner" in its folder (on Linux the right Node is installed there by "npm ci"), or install Node 24.\n',
+  );
+  process.exit(1);
+}
+const { runCli } = await import('./main.ts');
+await runCli(process.argv.slice(2));

@@ -1,0 +1,52 @@
+import { systemClock } from '../platform/clock.ts';
+import type { LoadedConfig } from '../platform/config.ts';
+import { houseSecret } from '../platform/config.ts';
+import { followControlState } from '../platform/control-state.ts';
+import { createLogger } from '../platform/logger.ts';
+import { createMetrics } from '../platform/metrics.ts';
+import type { RunningService } from '../platform/running-service.ts';
+import { startProxy } from '../proxy/main.ts';
+import { startShipper } from '../proxy/shipper.ts';
+import { openProxyLogs } from './open-logs.ts';
+import { announceReady, runUntilStopped } from './run-process.ts';
+
+const CLOSE_TIMEOUT_MS = 30_000;
+
+/**
+ * `reckoner serve proxy`: the process that traffic passes through. It never opens the warehouse, and needs the back
+ * office neither to start nor to serve once it has control records.
+ */
+export const runProxyProcess = async (loaded: LoadedConfig): Promise<number> => {
+  const config = loaded.config.process;
+  const logger = createLogger('proxy', config.log_level);
+  const metrics = createMetrics('proxy');
+  const pepper = houseSecret(loaded.dataDir, 'pepper');
+  const logs = await openProxyLogs({ config, dataDir: loaded.dataDir, logger });
+  const control = followControlState([logs.house], logs.local, systemClock);
+  const proxy = await startProxy({
+    config: config.proxy,
+    localLog: logs.local,
+    control,
+    signals: [logs.house],
+    pepper,
+    resolveSecret: loaded.resolveSecret,
+    clock: systemClock,
+    logger,
+    metrics,
+  });
+  const services: RunningService[] = [control, proxy];
+  if (config.event_log.kind === 'kafka') {
+    services.unshift(
+      await startShipper({
+        local: logs.local,
+        kafka: logs.house,
+        logger,
+        metrics,
+        clock: systemClock,
+      }),
+    );
+  }
+  logger.info({ url: proxy.url }, 'proxy ready');
+  announceReady({ name: 'proxy', url: proxy.url });
+  return runUntilStopped({ services, resources: [logs], logger }, CLOSE_TIMEOUT_MS);
+};
