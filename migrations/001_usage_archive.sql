@@ -1,0 +1,70 @@
+-- Every usage event, once: its exact bytes beside its columns. The truth that everything else is rebuilt from.
+-- The hour in the sorting key lets FINAL prune by time. The projection finds an event_id whatever tenant, hour or month it was
+-- filed under, and lies in the same part as the rows, so that a crash cannot tear the two apart.
+-- Of two rows with one key the earlier insert survives: `precedence` falls as `ingest_sequence` grows.
+CREATE TABLE IF NOT EXISTS usage_archive
+(
+    event_id String COMMENT 'Identity of the fact (UUIDv7)',
+    content_hash String COMMENT 'First 128 bits of SHA-256 over event_json, hex; same id with another hash is a conflict' CODEC(ZSTD(1)),
+    attempt_id String COMMENT 'The upstream call this fact is about',
+    request_id String COMMENT 'The client call the attempt belongs to',
+    supersedes String COMMENT 'Earlier fact of the same attempt that this one replaces, or empty',
+    event_ts DateTime64(3, 'UTC') COMMENT 'When the attempt was opened; decides partition, price, budget window and period',
+    closed_at DateTime64(3, 'UTC') COMMENT 'When the attempt closed',
+    provider_completed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When background or batch work completed at the provider',
+    tenant LowCardinality(String) COMMENT 'Isolation boundary and root of the account tree',
+    feature LowCardinality(String) COMMENT 'Feature, or empty',
+    user String COMMENT 'User, or empty',
+    session String COMMENT 'Session, or empty',
+    team LowCardinality(String) COMMENT 'Team, or empty',
+    business_unit LowCardinality(String) COMMENT 'Business unit, or empty',
+    cost_center LowCardinality(String) COMMENT 'Cost centre, or empty',
+    application LowCardinality(String) COMMENT 'Application, or empty',
+    workflow LowCardinality(String) COMMENT 'Workflow, or empty',
+    agent LowCardinality(String) COMMENT 'Agent, or empty',
+    env LowCardinality(String) COMMENT 'Environment, or empty',
+    repo LowCardinality(String) COMMENT 'Repository, or empty',
+    tags Map(String, String) COMMENT 'Free tags of the call',
+    key_id LowCardinality(String) COMMENT 'Virtual key',
+    credential_pool_id LowCardinality(String) COMMENT 'Provider credential pool that paid',
+    byo_key Bool COMMENT 'Whether the customer brought the provider key',
+    upstream LowCardinality(String) COMMENT 'Configured upstream',
+    provider LowCardinality(String) COMMENT 'Provider that bills the call',
+    flavour LowCardinality(String) COMMENT 'Wire format of the call',
+    requested_model LowCardinality(String) COMMENT 'Model as requested, or empty',
+    model LowCardinality(String) COMMENT 'Model the reply names, or empty',
+    requested_tier LowCardinality(String) COMMENT 'Service tier as requested, or empty',
+    tier LowCardinality(String) COMMENT 'Service tier as the reply states it, or empty',
+    geo LowCardinality(String) COMMENT 'Geography as the reply states it, or empty',
+    ending LowCardinality(String) COMMENT 'How far the usage is known: reported, drained, partial, estimated, unknown, pending, not_billed',
+    http_status Nullable(UInt16) COMMENT 'HTTP status of the upstream reply',
+    error_kind LowCardinality(String) COMMENT 'Kind of failure, or empty',
+    finish_reason LowCardinality(String) COMMENT 'Finish reason, or empty',
+    duration_ms UInt64 COMMENT 'From opening to closing, milliseconds',
+    ttft_ms Nullable(UInt64) COMMENT 'Time to the first token, milliseconds',
+    attempt_number UInt16 COMMENT '1 for the first upstream call of a request',
+    attempt_role LowCardinality(String) COMMENT 'primary, retry, fallback or hedge',
+    streamed Bool COMMENT 'Whether the reply was streamed',
+    proxy_id LowCardinality(String) COMMENT 'Proxy that made the call',
+    boot_id LowCardinality(String) COMMENT 'Run of that proxy',
+    sequence UInt64 COMMENT 'Gap-free per (proxy_id, boot_id)',
+    reservation_id String COMMENT 'Budget reservation that the rated event settles, or empty',
+    provider_request_id String COMMENT 'Request id the provider answered with, or empty',
+    classes Map(LowCardinality(String), Decimal(38, 6)) COMMENT 'Tokens by disjoint class; a class that was not stated is absent',
+    units Map(LowCardinality(String), Decimal(38, 6)) COMMENT 'Units other than tokens',
+    raw_usage String COMMENT 'Source bytes of the provider usage object' CODEC(ZSTD(1)),
+    event_json String COMMENT 'The exact bytes of the event in every log' CODEC(ZSTD(1)),
+    source_log LowCardinality(String) COMMENT 'Log the event was read from',
+    source_partition UInt16 COMMENT 'Partition in that log',
+    source_offset UInt64 COMMENT 'Offset in that partition',
+    ingest_sequence UInt64 COMMENT 'Number of the insert that brought the row; only grows',
+    ingested_at DateTime64(3, 'UTC') COMMENT 'When the ledger service wrote the row',
+    precedence UInt64 MATERIALIZED bitNot(ingest_sequence) COMMENT 'Makes the earlier of two equal keys survive',
+    PROJECTION by_event_id (SELECT event_id, content_hash ORDER BY event_id)
+)
+ENGINE = ReplacingMergeTree(precedence)
+PARTITION BY toYYYYMM(event_ts)
+ORDER BY (tenant, toStartOfHour(event_ts), event_id)
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1,
+    deduplicate_merge_projection_mode = 'rebuild'
+COMMENT 'Archive of usage events, byte for byte';

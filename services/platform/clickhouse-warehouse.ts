@@ -1,0 +1,328 @@
+import type {
+  ClickHouseClient,
+  ClickHouseClientConfigOptions,
+  ClickHouseSettings,
+} from '@clickhouse/client';
+import { createClient } from '@clickhouse/client';
+import { openChdb } from './chdb-connection.ts';
+import { ReckonerError } from './errors.ts';
+import { checkReadOnly } from './read-only-sql.ts';
+import type { InsertBlock, Warehouse } from './warehouse.ts';
+import { sqlIdentifier, sqlString } from './warehouse.ts';
+
+export type WarehouseOptions =
+  | { kind: 'chdb'; directory: string; database?: string }
+  | {
+      kind: 'clickhouse';
+      url: string;
+      username: string;
+      password?: string;
+      /** A user that may only read; `queryReadOnly` runs as this one. Without it the writer is used in read-only mode. */
+      readerUsername?: string;
+      readerPassword?: string;
+      database?: string;
+    };
+
+/** One connection to the engine. */
+interface Session {
+  execute(sql: string): Promise<void>;
+  /** @returns the result as text of the format. */
+  read(sql: string, format: 'JSONEachRow' | 'JSONCompact'): Promise<string>;
+  close(): Promise<void>;
+}
+
+interface Engine {
+  writer: Session;
+  reader: Session;
+  /** A session of its own, bounded and read-only; the caller closes it. */
+  openBounded(bounds: { maxRows: number; timeoutMs: number }): Promise<Session>;
+  close(): Promise<void>;
+}
+
+const MAX_BLOCK_ROWS = 10_000;
+/** The engine cuts a block at 256 MB and then numbers the pieces: a repeat with other cuts would lose rows. Stay far below. */
+const MAX_BLOCK_BYTES = 64 * 1024 * 1024;
+const MAX_WAITING = 1_000;
+const READ_ONLY_MEMORY_BYTES = 1_000_000_000;
+
+/** Decimals and 64-bit integers as strings, instants as `2026-11-21T20:15:00.123Z`, and such instants understood in comparisons. */
+const SETTINGS = {
+  async_insert: 0,
+  output_format_json_quote_decimals: 1,
+  output_format_json_quote_64bit_integers: 1,
+  output_format_json_quote_denormals: 1,
+  date_time_output_format: 'iso',
+  date_time_input_format: 'best_effort',
+  cast_string_to_date_time_mode: 'best_effort',
+  session_timezone: 'UTC',
+  max_query_size: 1_048_576,
+} as const;
+
+/** Written into each insert, so that neither a server's defaults nor an earlier statement of the session decides. */
+const INSERT_SETTINGS =
+  'async_insert=0, input_format_parallel_parsing=0, max_insert_block_size=1048576, ' +
+  'min_insert_block_size_rows=1048576, min_insert_block_size_bytes=268435456';
+
+const setStatement = (settings: Record<string, string | number>): string =>
+  `SET ${Object.entries(settings)
+    .map(([name, value]) => `${name} = ${typeof value === 'number' ? value : sqlString(value)}`)
+    .join(', ')}`;
+
+const boundsSettings = (bounds: { maxRows: number; timeoutMs: number }) => ({
+  max_result_rows: bounds.maxRows,
+  result_overflow_mode: 'throw',
+  max_execution_time: Math.max(0.001, bounds.timeoutMs / 1000),
+  max_memory_usage: READ_ONLY_MEMORY_BYTES,
+});
+
+/** Codes whose message speaks of the statement and the schema, never of a row. */
+const SPEAKS_OF_SQL = new Set([
+  '16',
+  '36',
+  '42',
+  '43',
+  '46',
+  '47',
+  '60',
+  '62',
+  '81',
+  '115',
+  '158',
+  '164',
+  '207',
+  '215',
+  '396',
+  '497',
+]);
+/** Timeout, too many queries, network, memory, no space. */
+const MAY_PASS = new Set(['159', '202', '209', '210', '241', '243']);
+
+const asReckonerError = (error: unknown, doing: string): ReckonerError => {
+  if (error instanceof ReckonerError) return error;
+  // By shape, not by class: chDB brings its own copy of the client's error class.
+  const { code, type, message } = error as { code?: unknown; type?: string; message: string };
+  if (typeof code === 'string' && /^\d+$/.test(code)) {
+    const said = SPEAKS_OF_SQL.has(code) ? `: ${message.slice(0, 300)}` : '';
+    return new ReckonerError(
+      'WAREHOUSE_FAILED',
+      `The warehouse refused to ${doing} with ClickHouse code ${code} (${type ?? 'unknown'})${said}`,
+      { retryable: MAY_PASS.has(code) },
+    );
+  }
+  const name = typeof code === 'string' ? code : (error as Error).name;
+  return new ReckonerError(
+    'WAREHOUSE_FAILED',
+    `The warehouse did not answer when asked to ${doing} (${name}). What was sent may or may not have been done; the same may be sent again.`,
+    { retryable: true },
+  );
+};
+
+/** One statement at a time, at most MAX_WAITING behind it. */
+const createLane = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
+  let tail: Promise<unknown> = Promise.resolve();
+  let waiting = 0;
+  return (work) => {
+    if (waiting >= MAX_WAITING) {
+      return Promise.reject(
+        new ReckonerError(
+          'WAREHOUSE_FAILED',
+          `${waiting} statements already wait for the warehouse; this one was not taken. Send it again later.`,
+          { retryable: true },
+        ),
+      );
+    }
+    waiting += 1;
+    const run = tail.then(work);
+    tail = run
+      .catch(() => undefined)
+      .finally(() => {
+        waiting -= 1;
+      });
+    return run;
+  };
+};
+
+const clientSession = (client: ClickHouseClient): Session => ({
+  execute: async (sql) => void (await client.command({ query: sql })),
+  read: async (sql, format) => (await client.query({ query: sql, format })).text(),
+  close: () => client.close(),
+});
+
+/**
+ * A chDB session. Statements run one at a time: the engine keeps what a failed query had already written and puts it in front of
+ * the next answer (measured on chDB 26.7), so after a failure a throw-away statement takes that away.
+ */
+const chdbSession = (client: ClickHouseClient): Session => {
+  const lane = createLane();
+  const plain = clientSession(client);
+  const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      await plain.read('SELECT 1', 'JSONEachRow');
+      throw error;
+    }
+  };
+  return {
+    execute: (sql) => lane(() => guarded(() => plain.execute(sql))),
+    read: (sql, format) => lane(() => guarded(() => plain.read(sql, format))),
+    close: () => lane(() => plain.close()),
+  };
+};
+
+/** chDB's types are compiled against a looser reading of the same interface. */
+type Connection = NonNullable<ClickHouseClientConfigOptions['connection']>;
+
+const openChdbEngine = async (directory: string, database: string): Promise<Engine> => {
+  const connect = await openChdb(directory);
+  const open = async (settings: Record<string, string | number>): Promise<Session> => {
+    const session = chdbSession(createClient({ connection: connect() as unknown as Connection }));
+    try {
+      await session.execute(`USE ${database}`);
+      // Settings stick to a chDB session. `readonly` comes last: after it nothing can be set any more.
+      await session.execute(setStatement(settings));
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    return session;
+  };
+  const first = chdbSession(createClient({ connection: connect() as unknown as Connection }));
+  await first.execute(`CREATE DATABASE IF NOT EXISTS ${database}`);
+  const writer = await open(SETTINGS);
+  const reader = await open(SETTINGS);
+  await first.close();
+  return {
+    writer,
+    reader,
+    openBounded: (bounds) => open({ ...SETTINGS, ...boundsSettings(bounds), readonly: 1 }),
+    close: async () => {
+      await reader.close();
+      await writer.close();
+    },
+  };
+};
+
+const openServerEngine = async (
+  options: Extract<WarehouseOptions, { kind: 'clickhouse' }>,
+  database: string,
+): Promise<Engine> => {
+  const connect = (rest: object) =>
+    clientSession(
+      createClient({
+        url: options.url,
+        username: options.username,
+        ...(options.password === undefined ? {} : { password: options.password }),
+        request_timeout: 120_000,
+        max_open_connections: 8,
+        clickhouse_settings: SETTINGS as ClickHouseSettings,
+        ...rest,
+      }),
+    );
+  const first = connect({});
+  await first.execute(`CREATE DATABASE IF NOT EXISTS ${database}`);
+  await first.close();
+  const writer = connect({ database });
+  const reader = connect({ database });
+  const asReader =
+    options.readerUsername === undefined
+      ? {}
+      : { username: options.readerUsername, password: options.readerPassword ?? '' };
+  return {
+    writer,
+    reader,
+    openBounded: async (bounds) =>
+      connect({
+        database,
+        ...asReader,
+        clickhouse_settings: { ...SETTINGS, ...boundsSettings(bounds), readonly: '1' },
+      }),
+    close: async () => {
+      await reader.close();
+      await writer.close();
+    },
+  };
+};
+
+/** The whole block as one statement: values never become part of the SQL text. */
+const insertStatement = (block: InsertBlock): string => {
+  if (block.rows.length === 0 || block.rows.length > MAX_BLOCK_ROWS) {
+    throw new ReckonerError(
+      'WAREHOUSE_FAILED',
+      `An insert into ${block.table} carried ${block.rows.length} rows; a block has 1 to ${MAX_BLOCK_ROWS}. Split it, each part with its own token.`,
+    );
+  }
+  const body = block.rows.map((row) => JSON.stringify(row)).join('\n');
+  if (Buffer.byteLength(body) > MAX_BLOCK_BYTES) {
+    throw new ReckonerError(
+      'WAREHOUSE_FAILED',
+      `An insert into ${block.table} carried more than ${MAX_BLOCK_BYTES} bytes; the engine would cut it in two. Split it, each part with its own token.`,
+    );
+  }
+  const columns = block.columns.map(sqlIdentifier).join(', ');
+  return `INSERT INTO ${sqlIdentifier(block.table)} (${columns}) SETTINGS ${INSERT_SETTINGS}, insert_deduplication_token=${sqlString(block.token)} FORMAT JSONCompactEachRow\n${body}`;
+};
+
+const parseRows = <Row>(text: string): Row[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Row);
+
+const readBounded = async (
+  engine: Engine,
+  sql: string,
+  bounds: { maxRows: number; timeoutMs: number },
+) => {
+  const session = await engine.openBounded(bounds);
+  try {
+    const answer = JSON.parse(await session.read(checkReadOnly(sql), 'JSONCompact')) as {
+      meta: { name: string; type: string }[];
+      data: unknown[][];
+    };
+    return { columns: answer.meta, rows: answer.data };
+  } finally {
+    await session.close();
+  }
+};
+
+/**
+ * Opens the warehouse and makes sure its database exists.
+ * Answers carry decimals and 64-bit integers as strings and instants as `2026-11-21T20:15:00.123Z`.
+ * @throws ReckonerError WAREHOUSE_LOCKED, DATA_DIR_UNUSABLE or WAREHOUSE_FAILED.
+ */
+export const openWarehouse = async (options: WarehouseOptions): Promise<Warehouse> => {
+  const database = sqlIdentifier(options.database ?? 'reckoner');
+  const named = async <T>(doing: string, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw asReckonerError(error, doing);
+    }
+  };
+  const engine = await named('open', () =>
+    options.kind === 'chdb'
+      ? openChdbEngine(options.directory, database)
+      : openServerEngine(options, database),
+  );
+  const boundedLane = createLane();
+  let closing: Promise<void> | undefined;
+  return {
+    kind: options.kind,
+    command: (sql) => named('run a command', () => engine.writer.execute(sql)),
+    insert: (block) =>
+      named(`insert into ${block.table}`, async () =>
+        engine.writer.execute(insertStatement(block)),
+      ),
+    query: <Row>(sql: string) =>
+      named('answer a query', async () =>
+        parseRows<Row>(await engine.reader.read(sql, 'JSONEachRow')),
+      ),
+    queryReadOnly: (sql, bounds) =>
+      named('answer a read-only query', () => boundedLane(() => readBounded(engine, sql, bounds))),
+    close: () => {
+      closing ??= boundedLane(() => engine.close());
+      return closing;
+    },
+  };
+};
