@@ -1,0 +1,95 @@
+import type { Instant } from '../schemas/instant.ts';
+import type { Price } from '../schemas/price-book.ts';
+import { parseScaled, widen } from './scaled-decimal.ts';
+
+/** Places after the point of a unit price, and of a quantity: together the 18 of an amount. */
+export const PRICE_PLACES = 12;
+export const QUANTITY_PLACES = 6;
+
+/** A price with its number ready to multiply. */
+export interface FoundPrice {
+  readonly price: Price;
+  /** Count of 10^-12 USD. */
+  readonly scaledPrice: bigint;
+}
+
+/** What one publication says about one (model, meter, tier, geo) from one instant on: all its context bands together. */
+export interface PriceSet {
+  readonly validFrom: Instant;
+  readonly knownFrom: Instant;
+  readonly bands: FoundPrice[];
+}
+
+/** All sets of one (model, meter, tier, geo): later valid_from first, then later known_from. */
+export type Schedule = PriceSet[];
+
+export const withScaledPrice = (price: Price): FoundPrice => {
+  const parsed = parseScaled(price.unit_price);
+  return { price, scaledPrice: parsed ? widen(parsed, PRICE_PLACES) : 0n };
+};
+
+/** Adds a price to the set it belongs to. */
+export const addToSchedule = (schedule: Schedule, found: FoundPrice): void => {
+  const { valid_from, known_from } = found.price;
+  const set = schedule.find((s) => s.validFrom === valid_from && s.knownFrom === known_from);
+  if (set) set.bands.push(found);
+  else schedule.push({ validFrom: valid_from, knownFrom: known_from, bands: [found] });
+};
+
+const descending = (left: string, right: string): number =>
+  left < right ? 1 : left > right ? -1 : 0;
+
+/** How far from the middle a band lies; the outermost band that holds is the one meant. */
+const bandRank = ({ price }: FoundPrice): number => {
+  const context = price.when?.context;
+  if (!context) return -1;
+  return context.operator.startsWith('>')
+    ? context.input_tokens
+    : Number.MAX_SAFE_INTEGER - context.input_tokens;
+};
+
+export const sortSchedule = (schedule: Schedule): void => {
+  schedule.sort(
+    (left, right) =>
+      descending(left.validFrom, right.validFrom) || descending(left.knownFrom, right.knownFrom),
+  );
+  for (const set of schedule) set.bands.sort((left, right) => bandRank(right) - bandRank(left));
+};
+
+const inBand = ({ price }: FoundPrice, scaledInputTokens: bigint): boolean => {
+  const context = price.when?.context;
+  if (!context) return true;
+  const edge = BigInt(context.input_tokens) * 10n ** BigInt(QUANTITY_PLACES);
+  switch (context.operator) {
+    case '>':
+      return scaledInputTokens > edge;
+    case '>=':
+      return scaledInputTokens >= edge;
+    case '<':
+      return scaledInputTokens < edge;
+    case '<=':
+      return scaledInputTokens <= edge;
+  }
+};
+
+/**
+ * The price in force. A set counts when it was known at `knownAt`, is valid at `at`, and had begun by `knownAt`: a price
+ * announced for later does not activate alone, it needs a version published once it is in force. A later valid_from
+ * beats an earlier one; of two sets with the same valid_from the one known later replaces the other, end date included.
+ */
+export const findInSchedule = (
+  schedule: Schedule,
+  when: { at: Instant; knownAt: Instant; scaledInputTokens: bigint },
+): FoundPrice | null => {
+  let decided: Instant | undefined;
+  for (const set of schedule) {
+    if (set.knownFrom > when.knownAt || set.validFrom > when.at) continue;
+    if (set.validFrom > when.knownAt || set.validFrom === decided) continue;
+    decided = set.validFrom;
+    for (const band of set.bands) {
+      const end = band.price.valid_to;
+      if ((end === undefined || end > when.at) && inBand(band, when.scaledInputTokens)) return band;
+    }
+  }
+  return null;
+};

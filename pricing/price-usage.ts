@@ -1,0 +1,127 @@
+import type { Instant } from '../schemas/instant.ts';
+import type { Charge, UnratedReason } from '../schemas/rated-usage.ts';
+import type { ClassQuantities, UnitQuantities } from '../schemas/usage-event.ts';
+import type { Meter } from '../schemas/words.ts';
+import { compareMeters, isInputMeter } from './meter-order.ts';
+import { fitsAmount, formatAmount } from './money.ts';
+import type { PriceBooks } from './price-books.ts';
+import { QUANTITY_PLACES } from './price-schedule.ts';
+import { formatScaled, parseScaled, widen } from './scaled-decimal.ts';
+
+/** What one model served. */
+export interface UsagePart {
+  model: string;
+  classes: ClassQuantities;
+  units: UnitQuantities;
+}
+
+/** Quantities to be priced and everything that decides their prices. */
+export interface PricingRequest {
+  provider: string;
+  tier?: string | undefined;
+  geo?: string | undefined;
+  at: Instant;
+  knownAt: Instant;
+  parts: readonly UsagePart[];
+}
+
+export type PricedUsage =
+  | { ok: true; book: string; charges: Charge[]; total: string }
+  | { ok: false; book: string | undefined; reason: UnratedReason; detail: string };
+
+interface Quantity {
+  meter: Meter;
+  scaled: bigint;
+}
+
+/** Quantities above zero, in the order of the meters. */
+const quantitiesOf = (part: UsagePart): Quantity[] => {
+  const quantities: Quantity[] = [];
+  for (const stated of [part.classes, part.units]) {
+    for (const [meter, text] of Object.entries(stated)) {
+      const parsed = text === undefined ? null : parseScaled(text);
+      if (!parsed || parsed.value === 0n) continue;
+      quantities.push({ meter: meter as Meter, scaled: widen(parsed, QUANTITY_PLACES) });
+    }
+  }
+  return quantities.sort((left, right) => compareMeters(left.meter, right.meter));
+};
+
+const totalInput = (quantities: readonly Quantity[]): bigint =>
+  quantities.reduce((sum, { meter, scaled }) => (isInputMeter(meter) ? sum + scaled : sum), 0n);
+
+type Refusal = { reason: UnratedReason; detail: string };
+
+const circumstances = (request: PricingRequest): string =>
+  `tier ${request.tier ?? 'not stated'}, geo ${request.geo ?? 'not stated'}, at ${request.at}, known at ${request.knownAt}`;
+
+/** Prices one part; adds its charges and returns their sum, or says what is missing. */
+const pricePart = (
+  part: UsagePart,
+  books: PriceBooks,
+  request: PricingRequest,
+  charges: Charge[],
+): bigint | Refusal => {
+  if (books.modelOf(request.provider, part.model, request.knownAt) === null) {
+    return {
+      reason: 'unknown_model',
+      detail: `no book of ${request.provider} names the model ${part.model}; ${circumstances(request)}`,
+    };
+  }
+  const quantities = quantitiesOf(part);
+  const scaledInputTokens = totalInput(quantities);
+  let sum = 0n;
+  for (const { meter, scaled } of quantities) {
+    const found = books.find({ ...request, model: part.model, meter, scaledInputTokens });
+    if (!found) {
+      return {
+        reason: 'unknown_price',
+        detail: `model ${part.model} has no price of ${meter}; ${circumstances(request)}`,
+      };
+    }
+    const amount = scaled * found.scaledPrice;
+    if (!fitsAmount(amount)) {
+      return { reason: 'precision', detail: `the charge of ${meter} needs more than 38 digits` };
+    }
+    sum += amount;
+    charges.push({
+      meter,
+      model: part.model,
+      quantity: formatScaled(scaled, QUANTITY_PLACES),
+      unit_price: found.price.unit_price,
+      amount_usd: formatAmount(amount),
+      price_id: found.price.price_id,
+    });
+  }
+  return sum;
+};
+
+/**
+ * Prices disjoint quantities: one charge per (part, meter) above zero, in a fixed order, and their exact sum. All or
+ * nothing: one missing price leaves the whole request unrated. Each part is measured against context cliffs by itself.
+ */
+export const priceUsage = (request: PricingRequest, books: PriceBooks): PricedUsage => {
+  const version = books.versionAt(request.provider, request.knownAt);
+  if (version === null) {
+    return {
+      ok: false,
+      book: undefined,
+      reason: 'unknown_model',
+      detail: `no price book of ${request.provider} is known at ${request.knownAt}`,
+    };
+  }
+  const book = `${request.provider}@${version}`;
+  const charges: Charge[] = [];
+  let total = 0n;
+  for (const part of request.parts) {
+    const sum = pricePart(part, books, request, charges);
+    if (typeof sum !== 'bigint') {
+      return { ok: false, book, reason: sum.reason, detail: sum.detail.slice(0, 500) };
+    }
+    total += sum;
+  }
+  if (!fitsAmount(total)) {
+    return { ok: false, book, reason: 'precision', detail: 'the total needs more than 38 digits' };
+  }
+  return { ok: true, book, charges, total: formatAmount(total) };
+};
