@@ -1,5 +1,6 @@
 import type { TopicName } from '../../schemas/topics.ts';
 import { ReckonerError } from './errors.ts';
+import type { Appended, Subscription } from './event-log.ts';
 
 interface Place {
   topic: TopicName;
@@ -45,3 +46,19 @@ export const logFull = (log: string, pendingBytes: number, maxBytes: number): Re
 /** The append may or may not be there; a repeat with the same identity is safe. */
 export const logAppendFailed = (log: string, what: string, cause?: unknown): ReckonerError =>
   new ReckonerError('LOG_APPEND_FAILED', `The log ${log} could not write: ${what}`, { cause });
+
+/** An append that was refused. Both stages are handled: awaiting one leaves no unhandled rejection of the other. */
+export const rejectedAppend = (why: () => Error): Appended => {
+  const stored = Promise.reject<never>(why());
+  const durable = Promise.reject<never>(why());
+  for (const promise of [stored, durable]) promise.catch(() => undefined);
+  return { stored, durable };
+};
+
+/** What `subscribe` answers on a closed log: over before it began. */
+export const closedSubscription = (log: string): Subscription => ({
+  caughtUp: new Promise(() => undefined),
+  ended: Promise.reject(logClosed(log)),
+  lag: () => null,
+  close: async () => undefined,
+});

@@ -102,6 +102,17 @@ export class AppendPlan {
     return all;
   }
 
+  /** All heads of every topic this plan touches, as they are after it. */
+  headsByTopic(): { topic: TopicName; heads: readonly Head[] }[] {
+    const byTopic = new Map<TopicName, Head[]>();
+    for (const { topic, partition, head } of this.heads()) {
+      const heads = byTopic.get(topic) ?? [...this.#state.heads(topic)];
+      heads[partition] = head;
+      byTopic.set(topic, heads);
+    }
+    return [...byTopic].map(([topic, heads]) => ({ topic, heads }));
+  }
+
   /** Takes the plan over into the state; to be called once it is stored. */
   applied(): void {
     for (const { topic, partition, head } of this.heads()) {

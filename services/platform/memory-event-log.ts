@@ -11,7 +11,7 @@ import type {
   SubscribeOptions,
   Subscription,
 } from './event-log.ts';
-import { logClosed } from './log-errors.ts';
+import { closedSubscription, logClosed, rejectedAppend } from './log-errors.ts';
 import { AppendPlan, type Head, LogState } from './log-state.ts';
 import {
   LogSubscription,
@@ -46,12 +46,7 @@ class MemoryEventLog implements EventLog, OffsetStore, LogView {
   }
 
   append(entries: readonly LogEntry[]): Appended {
-    if (this.#closed) {
-      const stored = Promise.reject(logClosed(this.name));
-      const durable = Promise.reject(logClosed(this.name));
-      for (const promise of [stored, durable]) promise.catch(() => undefined);
-      return { stored, durable };
-    }
+    if (this.#closed) return rejectedAppend(() => logClosed(this.name));
     const plan = new AppendPlan(this.#disk.state);
     const positions = plan.add(entries);
     for (const change of plan.changes) {
@@ -170,14 +165,6 @@ class MemoryEventLog implements EventLog, OffsetStore, LogView {
     if (this.#closed) throw logClosed(this.name);
   }
 }
-
-/** What `subscribe` answers on a closed log: over before it began. */
-export const closedSubscription = (log: string): Subscription => ({
-  caughtUp: new Promise(() => undefined),
-  ended: Promise.reject(logClosed(log)),
-  lag: () => null,
-  close: async () => undefined,
-});
 
 /**
  * A log in memory, for tests and simulations: the whole contract, nothing kept when the process ends.

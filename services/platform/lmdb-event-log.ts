@@ -1,0 +1,166 @@
+import { type Key, open, type RootDatabase } from 'lmdb';
+import type { TopicName } from '../../schemas/topics.ts';
+import { PARTITIONS } from '../../schemas/topics.ts';
+import type { EventLog, OffsetStore, Position, StoredEntry } from './event-log.ts';
+import {
+  decodeEntry,
+  decodeHeads,
+  decodeOffsets,
+  encodeEntry,
+  encodeHeads,
+  encodeOffsets,
+  entryKey,
+  headsKey,
+  offsetsKey,
+} from './log-codec.ts';
+import { directoryUnusable, lockDirectory } from './log-directory-lock.ts';
+import type { LogEnvironment, OffsetOwner, Write, Written } from './log-environment.ts';
+import { LogReader } from './log-reader.ts';
+import type { Head } from './log-state.ts';
+import type { ReadBounds, ReadResult } from './log-subscription.ts';
+import { serveWakes } from './log-wake-socket.ts';
+import { LogWriter } from './log-writer.ts';
+
+const BYTES_PENDING_MAX = 64 * 1024 * 1024;
+
+/** lmdb rejects with an error that only points to a second promise with the reason; nobody else would handle that one. */
+const reasonOf = async (error: unknown): Promise<never> => {
+  if (error instanceof Error && 'commitError' in error) await error.commitError;
+  throw error;
+};
+
+const handled = <T>(promise: Promise<T>): Promise<T> => {
+  promise.catch(() => undefined);
+  return promise;
+};
+
+/** One LMDB environment. Everything lies in its root database, so that a reader never meets a half-made one. */
+class LmdbEnvironment implements LogEnvironment {
+  readonly #root: RootDatabase<Buffer, Key>;
+
+  constructor(directory: string, readOnly: boolean) {
+    this.#root = open<Buffer, Key>({
+      path: directory,
+      noSubdir: false,
+      encoding: 'binary',
+      readOnly,
+      ...(readOnly ? {} : { overlappingSync: true }),
+    });
+  }
+
+  refresh(): void {
+    this.#root.resetReadTxn();
+  }
+
+  heads(topic: TopicName): readonly Head[] {
+    return decodeHeads(this.#root.get(headsKey(topic)));
+  }
+
+  entriesFrom(from: Position, end: number, bounds: ReadBounds): ReadResult {
+    const entries: StoredEntry[] = [];
+    let bytes = 0;
+    const { topic, partition } = from;
+    const range = { start: entryKey(from), end: entryKey({ ...from, offset: end }) };
+    if (from.offset >= end) return { entries, bytes, next: from.offset };
+    for (const { key, value } of this.#root.getRange({ ...range, limit: bounds.maxEntries })) {
+      const offset = (key as number[])[3] as number;
+      entries.push(decodeEntry({ topic, partition, offset }, value));
+      bytes += value.byteLength;
+      if (bytes >= bounds.maxBytes) break;
+    }
+    const last = entries.at(-1);
+    const isCut = bytes >= bounds.maxBytes || entries.length >= bounds.maxEntries;
+    return { entries, bytes, next: last && isCut ? last.offset + 1 : end };
+  }
+
+  *entriesOf(topic: TopicName): Iterable<StoredEntry> {
+    const range = { start: ['entry', topic, 0], end: ['entry', topic, PARTITIONS] };
+    for (const { key, value } of this.#root.getRange(range)) {
+      const [, , partition, offset] = key as [string, string, number, number];
+      yield decodeEntry({ topic, partition, offset }, value);
+    }
+  }
+
+  offsetsOf(owner: OffsetOwner): ReadonlyMap<number, number> {
+    return decodeOffsets(this.#root.get(offsetsKey(owner)));
+  }
+
+  setOffsets(owner: OffsetOwner, next: ReadonlyMap<number, number>): Written {
+    const all = new Map([...this.offsetsOf(owner), ...next]);
+    return this.#written(this.#root.put(offsetsKey(owner), encodeOffsets(all)));
+  }
+
+  /** lmdb puts all writes of one turn of the event loop into one transaction. */
+  write({ changes, heads }: Write): Written {
+    for (const change of changes) {
+      if ('remove' in change) void handled(this.#root.remove(entryKey(change.remove)));
+      else {
+        const { key, value } = change.put;
+        void handled(this.#root.put(entryKey(change.put), encodeEntry(key, value)));
+      }
+    }
+    let last: Promise<boolean> = Promise.resolve(true);
+    for (const head of heads) {
+      last = handled(this.#root.put(headsKey(head.topic), encodeHeads(head.heads)));
+    }
+    return this.#written(last);
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+
+  #written(committed: Promise<boolean>): Written {
+    const flushed = new Promise<void>((resolve, reject) => {
+      this.#root.flushed.then(() => resolve(), reject);
+    });
+    return {
+      stored: handled(committed.then(() => undefined, reasonOf)),
+      durable: handled(flushed.catch(reasonOf)),
+    };
+  }
+}
+
+export interface LmdbEventLogOptions {
+  directory: string;
+  name: string;
+  /** Appends beyond this many bytes not yet flushed are refused with LOG_FULL. */
+  bytesPendingMax?: number;
+  /** A flush that takes longer has failed: the log then refuses to go on. */
+  flushTimeoutMs?: number;
+}
+
+/**
+ * Opens a directory as its one writer; creates it (0700) if need be.
+ * @throws ReckonerError LOG_LOCKED when another process writes it, DATA_DIR_UNUSABLE when it cannot be written.
+ */
+export const openLmdbEventLog = async (
+  options: LmdbEventLogOptions,
+): Promise<EventLog & OffsetStore> => {
+  const { directory, name, bytesPendingMax = BYTES_PENDING_MAX, flushTimeoutMs = 30_000 } = options;
+  const lock = lockDirectory(directory);
+  let environment: LmdbEnvironment | undefined;
+  try {
+    environment = new LmdbEnvironment(directory, false);
+    const log = new LogWriter(environment, { name, bytesPendingMax, flushTimeoutMs });
+    await log.probe();
+    const wakes = await serveWakes(directory);
+    lock.announce();
+    log.attach({ wakeAll: wakes.wakeAll, close: wakes.close, release: lock.release });
+    return log;
+  } catch (error) {
+    await environment?.close();
+    lock.release();
+    throw directoryUnusable(directory, error);
+  }
+};
+
+/**
+ * Opens another process's log for reading. Its writer need not exist yet: until it does, subscriptions stay empty. Groups'
+ * committed offsets are kept in `offsets`, the reader's own log.
+ */
+export const openLmdbEventLogReader = async (options: {
+  directory: string;
+  name: string;
+  offsets: OffsetStore;
+}): Promise<EventLog> => new LogReader(options, () => new LmdbEnvironment(options.directory, true));

@@ -1,0 +1,193 @@
+import type { Appended, LogEntry, Position } from './event-log.ts';
+import { MAX_KEY_BYTES } from './log-codec.ts';
+import type { LogEnvironment } from './log-environment.ts';
+import { logAppendFailed, logFull, rejectedAppend } from './log-errors.ts';
+import { AppendPlan, type LogState } from './log-state.ts';
+
+interface Waiting {
+  entries: readonly LogEntry[];
+  bytes: number;
+  stored: PromiseWithResolvers<readonly Position[]>;
+  durable: PromiseWithResolvers<void>;
+}
+
+/** What keeping one entry costs besides its value, roughly; counted so that many small entries are bounded too. */
+const ENTRY_OVERHEAD_BYTES = 64;
+/** How long an earlier flush may stay unanswered after a later one was answered. */
+const OVERTAKEN_MS = 1000;
+
+/**
+ * Appends on their way: everything that waits goes into the next transaction, one transaction at a time. So a failed one
+ * leaves no hole before the next, and the slower the disk, the larger the groups.
+ */
+export class AppendQueue {
+  readonly #environment: LogEnvironment;
+  readonly #state: LogState;
+  readonly #options: {
+    name: string;
+    bytesPendingMax: number;
+    flushTimeoutMs: number;
+    onStored: () => void;
+  };
+  readonly #flushing = new Set<{ hurry: () => void }>();
+  #waiting: Waiting[] = [];
+  #isDraining = false;
+  #bytesPending = 0;
+  #broken: Error | null = null;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    environment: LogEnvironment,
+    state: LogState,
+    options: {
+      name: string;
+      bytesPendingMax: number;
+      flushTimeoutMs: number;
+      onStored: () => void;
+    },
+  ) {
+    this.#environment = environment;
+    this.#state = state;
+    this.#options = options;
+  }
+
+  append(entries: readonly LogEntry[]): Appended {
+    const refusal = this.#refusalOf(entries);
+    if (refusal) return rejectedAppend(() => refusal);
+    const bytes = bytesOf(entries);
+    const waiting: Waiting = {
+      entries,
+      bytes,
+      stored: Promise.withResolvers(),
+      durable: Promise.withResolvers(),
+    };
+    for (const { promise } of [waiting.stored, waiting.durable]) {
+      (promise as Promise<unknown>).catch(() => undefined);
+    }
+    this.#bytesPending += bytes;
+    this.#waiting.push(waiting);
+    if (!this.#isDraining) {
+      this.#isDraining = true;
+      // Not at once: what is appended in the same turn goes along.
+      queueMicrotask(() => void this.#drain());
+    }
+    return { stored: waiting.stored.promise, durable: waiting.durable.promise };
+  }
+
+  /** Runs the work while no transaction of another one is under way; everything that moves a head comes through here. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /**
+   * Bounds a flush in time. LMDB gives no answer at all to a flush that failed, so no answer is a failure: then nothing on this
+   * disk can be trusted to be durable any more, and the log refuses to go on.
+   */
+  flushed(durable: Promise<void>): Promise<void> {
+    const { name, flushTimeoutMs } = this.#options;
+    const result = new Promise<void>((resolve, reject) => {
+      const fail = (cause?: unknown): void => {
+        this.#broken = logAppendFailed(
+          name,
+          'a flush to disk failed, so what was written last may not survive a loss of power. Check the disk, then restart this process.',
+          cause,
+        );
+        done();
+        reject(this.#broken);
+      };
+      let timer = setTimeout(fail, flushTimeoutMs);
+      const flush = {
+        hurry: () => {
+          clearTimeout(timer);
+          timer = setTimeout(fail, Math.min(OVERTAKEN_MS, flushTimeoutMs));
+        },
+      };
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#flushing.delete(flush);
+      };
+      this.#flushing.add(flush);
+      durable.then(() => {
+        for (const earlier of this.#flushing) {
+          if (earlier === flush) break;
+          earlier.hurry();
+        }
+        done();
+        resolve();
+      }, fail);
+    });
+    result.catch(() => undefined);
+    return result;
+  }
+
+  /** Resolves when nothing waits and nothing is being flushed, also when that ended in a failure. */
+  async drained(): Promise<void> {
+    while (this.#bytesPending > 0 || this.#isDraining) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await this.#last;
+  }
+
+  #refusalOf(entries: readonly LogEntry[]): Error | null {
+    const { name, bytesPendingMax } = this.#options;
+    if (this.#broken) return this.#broken;
+    const tooLong = entries.some((entry) => Buffer.byteLength(entry.key) > MAX_KEY_BYTES);
+    if (tooLong) return logAppendFailed(name, `a key has more than ${MAX_KEY_BYTES} bytes.`);
+    const isFull = this.#bytesPending + bytesOf(entries) > bytesPendingMax;
+    return isFull ? logFull(name, this.#bytesPending, bytesPendingMax) : null;
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      await this.exclusive(() => this.#writeGroup(this.#waiting.splice(0)));
+    }
+    this.#isDraining = false;
+  }
+
+  async #writeGroup(group: readonly Waiting[]): Promise<void> {
+    const plan = new AppendPlan(this.#state);
+    const positions = group.map((waiting) => plan.add(waiting.entries));
+    try {
+      if (this.#broken) throw this.#broken;
+      const heads = plan.headsByTopic();
+      const written = this.#environment.write({ changes: plan.changes, heads });
+      await written.stored;
+      this.#settleFlushed(group, written.durable);
+    } catch (error) {
+      const failure = logAppendFailed(this.#options.name, reasonOf(error), error);
+      for (const waiting of group) {
+        this.#bytesPending -= waiting.bytes;
+        waiting.stored.reject(failure);
+        waiting.durable.reject(failure);
+      }
+      return;
+    }
+    plan.applied();
+    for (const [index, waiting] of group.entries()) waiting.stored.resolve(positions[index] ?? []);
+    this.#options.onStored();
+  }
+
+  #settleFlushed(group: readonly Waiting[], durable: Promise<void>): void {
+    const settle = (act: (waiting: Waiting) => void): void => {
+      for (const waiting of group) {
+        this.#bytesPending -= waiting.bytes;
+        act(waiting);
+      }
+    };
+    this.flushed(durable).then(
+      () => settle((waiting) => waiting.durable.resolve()),
+      (error) => settle((waiting) => waiting.durable.reject(error)),
+    );
+  }
+}
+
+const bytesOf = (entries: readonly LogEntry[]): number =>
+  entries.reduce(
+    (sum, entry) => sum + (entry.value?.byteLength ?? 0) + entry.key.length + ENTRY_OVERHEAD_BYTES,
+    0,
+  );
+
+const reasonOf = (error: unknown): string =>
+  `${error instanceof Error ? error.message : String(error)}. Nothing of this append is readable unless it is repeated; check the disk.`;

@@ -1,0 +1,136 @@
+import type { TopicName } from '../../schemas/topics.ts';
+import type {
+  Appended,
+  EventLog,
+  OffsetRange,
+  OffsetStore,
+  Position,
+  StoredEntry,
+  SubscribeOptions,
+  Subscription,
+} from './event-log.ts';
+import { wasAnnounced } from './log-directory-lock.ts';
+import type { LogEnvironment } from './log-environment.ts';
+import { closedSubscription, logClosed, logReadOnly, rejectedAppend } from './log-errors.ts';
+import type { Head } from './log-state.ts';
+import {
+  LogSubscription,
+  type LogView,
+  type ReadBounds,
+  type ReadResult,
+  readChecked,
+} from './log-subscription.ts';
+import { followWakes } from './log-wake-socket.ts';
+import { Wakes } from './log-wakes.ts';
+
+/** A log whose writer is another process. */
+export class LogReader implements EventLog, LogView {
+  readonly name: string;
+  readonly #directory: string;
+  readonly #offsets: OffsetStore;
+  readonly #open: () => LogEnvironment;
+  readonly #wakes = new Wakes();
+  readonly #subscriptions = new Set<Subscription>();
+  readonly #stopFollowing: () => void;
+  #environment: LogEnvironment | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(
+    options: { directory: string; name: string; offsets: OffsetStore },
+    open: () => LogEnvironment,
+  ) {
+    this.name = options.name;
+    this.#directory = options.directory;
+    this.#offsets = options.offsets;
+    this.#open = open;
+    this.#stopFollowing = followWakes(options.directory, () => this.#wakes.wakeAll());
+  }
+
+  append(): Appended {
+    return rejectedAppend(() => this.#refusal('an append'));
+  }
+
+  async compact(): Promise<void> {
+    throw this.#refusal('a compaction');
+  }
+
+  async trim(): Promise<void> {
+    throw this.#refusal('a trim');
+  }
+
+  async read(from: Position, maxEntries: number): Promise<readonly StoredEntry[]> {
+    this.#checkOpen();
+    const head = this.heads(from.topic)?.[from.partition];
+    if (head === undefined) return [];
+    return readChecked(this, from, head, { maxEntries, maxBytes: Infinity }).entries;
+  }
+
+  subscribe(options: SubscribeOptions): Subscription {
+    if (this.#closing !== null) return closedSubscription(this.name);
+    const subscription = new LogSubscription(this, this.#offsets, options);
+    this.#subscriptions.add(subscription);
+    const gone = () => void this.#subscriptions.delete(subscription);
+    subscription.ended.then(gone, gone);
+    return subscription;
+  }
+
+  async committed(group: string, topic: TopicName): Promise<ReadonlyMap<number, number>> {
+    this.#checkOpen();
+    return this.#offsets.loadOffsets(group, this.name, topic);
+  }
+
+  async ranges(topic: TopicName): Promise<readonly OffsetRange[]> {
+    this.#checkOpen();
+    const heads = this.heads(topic) ?? [];
+    return heads.map(({ start, end }, partition) => ({ partition, start, end }));
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  heads(topic: TopicName): readonly Head[] | null {
+    const environment = this.#opened();
+    if (environment === null) return wasAnnounced(this.#directory) ? null : [];
+    environment.refresh();
+    return environment.heads(topic);
+  }
+
+  entriesFrom(from: Position, end: number, bounds: ReadBounds): ReadResult {
+    const nothing = { entries: [], bytes: 0, next: from.offset };
+    return this.#environment?.entriesFrom(from, end, bounds) ?? nothing;
+  }
+
+  onWake(listener: () => void): () => void {
+    return this.#wakes.add(listener);
+  }
+
+  /** Opens the environment once its writer has made it ready; a failure is tried again with the next wake. */
+  #opened(): LogEnvironment | null {
+    if (this.#environment === null && wasAnnounced(this.#directory)) {
+      try {
+        this.#environment = this.#open();
+      } catch {
+        return null;
+      }
+    }
+    return this.#environment;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
+    this.#stopFollowing();
+    const environment = this.#environment;
+    this.#environment = null;
+    await environment?.close();
+  }
+
+  #refusal(act: string): Error {
+    return this.#closing !== null ? logClosed(this.name) : logReadOnly(this.name, act);
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== null) throw logClosed(this.name);
+  }
+}
