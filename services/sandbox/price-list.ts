@@ -1,0 +1,111 @@
+import { picoPerToken } from './exact-usd.ts';
+
+/** Whose dialect the model speaks and on whose statement it stands. */
+export const PROVIDERS = ['openai', 'anthropic'] as const;
+export type Provider = (typeof PROVIDERS)[number];
+
+/** What this provider counts, in the order its papers list them. A token is counted by exactly one meter. */
+export const METERS = [
+  'input_uncached',
+  'cache_read',
+  'cache_write_5m',
+  'cache_write_1h',
+  'output_text',
+  'output_reasoning',
+] as const;
+export type Meter = (typeof METERS)[number];
+
+type Prices = Readonly<Partial<Record<Meter, string>>>;
+
+export interface ListedModel {
+  readonly provider: Provider;
+  /** The dated name every reply carries. */
+  readonly model: string;
+  /** Other names a request may use for it. */
+  readonly aliases: readonly string[];
+  /** The name on the cost export, where it is another one. */
+  readonly statementName: string;
+  readonly kind: 'text' | 'embedding';
+  /** USD per million tokens. A meter without a price is not sold for this model. */
+  readonly usdPerMillion: Prices;
+}
+
+const openai = (model: string, alias: string, usdPerMillion: Prices): ListedModel => ({
+  provider: 'openai',
+  model,
+  aliases: alias === model ? [] : [alias],
+  statementName: model,
+  kind: usdPerMillion.output_text === undefined ? 'embedding' : 'text',
+  usdPerMillion,
+});
+
+const gpt = (input: string, cached: string, output: string): Prices => ({
+  input_uncached: input,
+  cache_read: cached,
+  output_text: output,
+  output_reasoning: output,
+});
+
+const claude = (model: string, statementName: string, prices: readonly string[]): ListedModel => {
+  const [input = '', read = '', write5m = '', write1h = '', output = ''] = prices;
+  return {
+    provider: 'anthropic',
+    model,
+    aliases: [model.replace(/-\d{8}$/, '')],
+    statementName,
+    kind: 'text',
+    usdPerMillion: {
+      input_uncached: input,
+      cache_read: read,
+      cache_write_5m: write5m,
+      cache_write_1h: write1h,
+      output_text: output,
+      output_reasoning: output,
+    },
+  };
+};
+
+/**
+ * This provider's own list, typed by hand from the vendors' public price pages and from nothing else, so that a mistake in a price
+ * book shows as a difference. Reasoning is sold as output.
+ * OpenAI: https://openai.com/api/pricing/ and https://platform.openai.com/docs/pricing, standard tier, as of 2026-11-21.
+ * Anthropic: https://claude.com/pricing#api and https://docs.claude.com/en/docs/about-claude/pricing, as of 2026-11-21.
+ */
+export const PRICE_LIST: readonly ListedModel[] = [
+  openai('gpt-4o-2024-08-06', 'gpt-4o', gpt('2.50', '1.25', '10')),
+  openai('gpt-4o-mini-2024-07-18', 'gpt-4o-mini', gpt('0.15', '0.075', '0.60')),
+  openai('gpt-4.1-mini-2025-04-14', 'gpt-4.1-mini', gpt('0.40', '0.10', '1.60')),
+  openai('o4-mini-2025-04-16', 'o4-mini', gpt('1.10', '0.275', '4.40')),
+  openai('text-embedding-3-small', 'text-embedding-3-small', { input_uncached: '0.02' }),
+  // Order: input, cache read, 5-minute write, 1-hour write, output.
+  claude('claude-sonnet-4-5-20250929', 'Claude Sonnet 4.5', ['3', '0.30', '3.75', '6', '15']),
+  claude('claude-haiku-4-5-20251001', 'Claude Haiku 4.5', ['1', '0.10', '1.25', '2', '5']),
+  claude('claude-opus-4-5-20251101', 'Claude Opus 4.5', ['5', '0.50', '6.25', '10', '25']),
+];
+
+const listed = new Map<string, ListedModel>(
+  PRICE_LIST.flatMap((entry) => [entry.model, ...entry.aliases].map((name) => [name, entry])),
+);
+const pico = new Map<string, bigint>(
+  PRICE_LIST.flatMap((entry) =>
+    Object.entries(entry.usdPerMillion).map(([meter, price]): [string, bigint] => [
+      `${entry.model} ${meter}`,
+      picoPerToken(price),
+    ]),
+  ),
+);
+
+/** The listed model behind a requested name, or undefined: this provider does not sell it. */
+export const findModel = (provider: Provider, name: string): ListedModel | undefined => {
+  const entry = listed.get(name);
+  return entry?.provider === provider ? entry : undefined;
+};
+
+/** Pico-USD of that many tokens. Throws RangeError for a meter the model is not sold by: a silent zero would be a wrong bill. */
+export const picoAmount = (model: string, meter: Meter, quantity: number): bigint => {
+  const price = pico.get(`${model} ${meter}`);
+  if (price === undefined) {
+    throw new RangeError(`The sandbox has no price for ${meter} of ${model}; add it to its list.`);
+  }
+  return price * BigInt(quantity);
+};
