@@ -1,0 +1,45 @@
+import type { PriceBooks } from '../../../pricing/price-books.ts';
+import { rateUsage } from '../../../pricing/rate-usage.ts';
+import type { Instant } from '../../../schemas/instant.ts';
+import type { RatedUsage } from '../../../schemas/rated-usage.ts';
+import type { UsageEvent } from '../../../schemas/usage-event.ts';
+
+/** A rating with the outer attributes of its envelope. */
+export interface RatedEnvelope {
+  key: string;
+  outer: { id: string; source: string; subject: string; time: Instant };
+  rated: RatedUsage;
+}
+
+/** Of one batch: what to append, in the order of the events, and what was seen. */
+export interface RatedBatch {
+  envelopes: RatedEnvelope[];
+  rated: number;
+  /** Events that could not be priced, by reason. */
+  unrated: ReadonlyMap<string, number>;
+}
+
+/**
+ * Rates a batch. Depends on events, books and `knownAt` alone: a replay gives the same envelopes, whatever the clock. An
+ * event that cannot be priced becomes an unrated entry; none is left out.
+ */
+export const rateBatch = (
+  events: readonly UsageEvent[],
+  books: PriceBooks,
+  knownAt: Instant,
+): RatedBatch => {
+  const unrated = new Map<string, number>();
+  let ratedCount = 0;
+  const envelopes = events.map((event) => {
+    const rated = rateUsage(event, books, { knownAt });
+    if (rated.unrated_reason === undefined) ratedCount += 1;
+    else unrated.set(rated.unrated_reason, (unrated.get(rated.unrated_reason) ?? 0) + 1);
+    const { tenant } = event.dimensions;
+    return {
+      key: tenant,
+      outer: { id: rated.entry_id, source: '/rater', subject: tenant, time: event.event_ts },
+      rated,
+    };
+  });
+  return { envelopes, rated: ratedCount, unrated };
+};

@@ -1,0 +1,85 @@
+import type { PriceBooks } from '../../pricing/price-books.ts';
+import { encodeEnvelope } from '../../schemas/envelope.ts';
+import { TOPICS } from '../../schemas/topics.ts';
+import type { Clock } from '../platform/clock.ts';
+import { consumeBatches } from '../platform/consume-batches.ts';
+import type { EventLog } from '../platform/event-log.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { RunningService } from '../platform/running-service.ts';
+import { rateBatch } from './core/rate-batch.ts';
+
+export interface RaterDependencies {
+  /** Logs that hold usage events: one a proxy, or the cluster's. */
+  usageEvents: readonly EventLog[];
+  /** Where ratings and dead letters go. */
+  backOffice: EventLog;
+  books: PriceBooks;
+  clock: Clock;
+  logger: Logger;
+  metrics: Metrics;
+}
+
+export interface RunningRater extends RunningService {
+  /** Resolves once every event written before the start has been rated. */
+  readonly caughtUp: Promise<void>;
+  /** Events not yet rated, or null while that cannot be known. */
+  lag(): number | null;
+}
+
+const instruments = (metrics: Metrics, lag: () => number | null) => {
+  metrics.gauge('rater_lag_events', 'Usage events written but not yet rated.', lag);
+  return {
+    rated: metrics.counter('rater_events_rated_total', 'Usage events rated.'),
+    unrated: metrics.counter('rater_events_unrated_total', 'Usage events left unrated.', [
+      'reason',
+    ]),
+  };
+};
+
+/**
+ * Turns usage.events.v1 into usage.rated.v1. Ratings of a batch are durable before the batch is committed, so a crash
+ * repeats them with the same identity and the same bytes. Prices are as known when the newest loaded book was published,
+ * never as of now: a replay tomorrow must rate alike.
+ */
+export const startRater = async (deps: RaterDependencies): Promise<RunningRater> => {
+  const knownAt = deps.books.newestKnownFrom;
+  const consumption = consumeBatches({
+    logs: deps.usageEvents,
+    topic: TOPICS.usageEvents.name,
+    kind: 'usageEvent',
+    group: 'rater',
+    deadLetters: deps.backOffice,
+    clock: deps.clock,
+    onRecords: async (records) => {
+      const batch = rateBatch(
+        records.map(({ envelope }) => envelope.data),
+        deps.books,
+        knownAt,
+      );
+      const appended = deps.backOffice.append(
+        batch.envelopes.map(({ key, outer, rated }) => ({
+          topic: TOPICS.usageRated.name,
+          key,
+          value: encodeEnvelope('ratedUsage', outer, rated),
+        })),
+      );
+      await appended.stored;
+      await appended.durable;
+      counters.rated.inc(batch.rated);
+      for (const [reason, count] of batch.unrated) {
+        counters.unrated.inc({ reason }, count);
+        deps.logger.warn({ reason, count }, 'usage events left unrated');
+      }
+    },
+  });
+  const counters = instruments(deps.metrics, () => consumption.lag());
+  deps.logger.info({ books: deps.books.books.length, known_at: knownAt }, 'rater started');
+  return {
+    name: 'rater',
+    caughtUp: consumption.caughtUp,
+    ended: consumption.ended,
+    lag: () => consumption.lag(),
+    close: () => consumption.close(),
+  };
+};
