@@ -5,7 +5,6 @@ CREATE TABLE IF NOT EXISTS rollup_hourly
     tenant LowCardinality(String) COMMENT 'Tenant',
     hour DateTime64(3, 'UTC') COMMENT 'Start of the UTC hour of event_ts',
     generation UInt64 COMMENT 'Last ingest_sequence of the ledger that the recompute saw; the greatest is in force',
-    entries UInt64 COMMENT 'Rated ledger entries in the bucket',
     amount_usd Decimal(38, 18) COMMENT 'Sum of the bucket in USD',
     group_periods Array(LowCardinality(String)) COMMENT 'Per group: accounting month',
     group_features Array(LowCardinality(String)) COMMENT 'Per group: feature, or empty',

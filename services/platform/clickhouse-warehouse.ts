@@ -215,7 +215,7 @@ const openServerEngine = async (
         ...(options.password === undefined ? {} : { password: options.password }),
         request_timeout: 120_000,
         max_open_connections: 8,
-        clickhouse_settings: SETTINGS as ClickHouseSettings,
+        clickhouse_settings: SETTINGS as object as ClickHouseSettings,
         ...rest,
       }),
     );
