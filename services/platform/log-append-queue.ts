@@ -56,7 +56,11 @@ export class AppendQueue {
     if (refusal) return rejectedAppend(() => refusal);
     const bytes = bytesOf(entries);
     const waiting: Waiting = {
-      entries,
+      // The caller may use its memory again before this is written.
+      entries: entries.map((entry) => ({
+        ...entry,
+        value: entry.value === null ? null : new Uint8Array(entry.value),
+      })),
       bytes,
       stored: Promise.withResolvers(),
       durable: Promise.withResolvers(),
