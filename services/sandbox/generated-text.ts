@@ -2,7 +2,7 @@ import type { Provider } from './price-list.ts';
 
 /** Each piece is one token of OpenAI's o200k vocabulary, so a tokenizer that counts the text seen arrives at our count. */
 const OPENAI_PIECES =
-  ' the| river| carries| small| boats| past| the| old| mill|,| and| every| morning| the| miller| counts| them|.| Most| come| back| before| evening| with| bread|,| salt| and| news| from| the| town|.'.split(
+  ' the| river| carries| small| boats| past| the| old| mill|,| and| every| morning| the| baker| counts| them|.| Most| come| back| before| evening| with| bread|,| salt| and| news| from| the| town|.'.split(
     '|',
   );
 /** Claude's vocabulary is not public: some words are two tokens here, so that a foreign tokenizer is off by a few percent, as in life. */
