@@ -1,7 +1,8 @@
 import type { TopicName } from '../../schemas/topics.ts';
 import { partitionOf } from '../../schemas/topics.ts';
-import { ReckonerError } from './errors.ts';
+import type { ReckonerError } from './errors.ts';
 import type { Appended, LogEntry, Position } from './event-log.ts';
+import { logAppendFailed, logClosed, logFull } from './log-errors.ts';
 import type { Logger } from './logger.ts';
 
 export interface ProduceMessage {
@@ -23,17 +24,16 @@ export interface ProduceSession {
 }
 
 export interface AppenderOptions {
-  /** Resolves only when the producer has its producer id: kafkajs sends without idempotence, and without an error, otherwise. */
-  openSession: () => Promise<ProduceSession>;
+  /** Name of the log, for messages. */
+  name: string;
+  /**
+   * Resolves only when the producer has its producer id: kafkajs sends without idempotence, and without an error, otherwise.
+   * The signal ends every attempt of this session.
+   */
+  openSession: (signal: AbortSignal) => Promise<ProduceSession>;
   topicOnCluster: (topic: TopicName) => string;
   logger: Logger;
   maxQueuedBytes: number;
-}
-
-export interface Appender {
-  append(entries: readonly LogEntry[]): Appended;
-  /** Sends what waits, for at most `graceMs`; the rest rejects with LOG_CLOSED. */
-  close(graceMs: number): Promise<void>;
 }
 
 /** One `append`, until every entry of it has its position. */
@@ -83,12 +83,6 @@ const refusalOf = (error: unknown): string | null => {
   return null;
 };
 
-const closedError = (): ReckonerError =>
-  new ReckonerError(
-    'LOG_CLOSED',
-    'The Kafka log was closed before the broker acknowledged the entries. They may or may not be stored; append them again.',
-  );
-
 const groupKey = (topic: string, partition: number): string => `${topic}/${partition}`;
 
 /** The longest head of the queue that fits one request: in order, so order per partition is kept. */
@@ -108,15 +102,30 @@ const takeBatch = (queue: Waiting[]): Waiting[] => {
   return queue.splice(0, count);
 };
 
-const groupByPartition = (batch: readonly Waiting[]): Map<string, Waiting[]> => {
-  const groups = new Map<string, Waiting[]>();
-  for (const waiting of batch) {
-    const key = groupKey(waiting.topic, waiting.partition);
-    const group = groups.get(key);
-    if (group) group.push(waiting);
-    else groups.set(key, [waiting]);
+interface Group {
+  topic: TopicName;
+  partition: number;
+  waiting: Waiting[];
+}
+
+const groupByPartition = (batch: readonly Waiting[]): Map<string, Group> => {
+  const groups = new Map<string, Group>();
+  for (const one of batch) {
+    const { topic, partition } = one;
+    const key = groupKey(topic, partition);
+    const group = groups.get(key) ?? { topic, partition, waiting: [] };
+    group.waiting.push(one);
+    groups.set(key, group);
   }
   return groups;
+};
+
+const rejectCalls = (batch: readonly Waiting[], error: ReckonerError): void => {
+  for (const { call } of batch) {
+    if (call.settled) continue;
+    call.settled = true;
+    call.reject(error);
+  }
 };
 
 /**
@@ -125,187 +134,181 @@ const groupByPartition = (batch: readonly Waiting[]): Map<string, Waiting[]> => 
  * Kafka 3.9.1 and 4.3.0 at the first lost answer). For the same reason a producer whose request failed for good is thrown
  * away before anything else is sent.
  */
-export const createAppender = (options: AppenderOptions): Appender => {
-  const queue: Waiting[] = [];
-  let queuedBytes = 0;
-  let session: ProduceSession | null = null;
-  let draining: Promise<void> | null = null;
-  let closing = false;
-  let abandoned = false;
-  let wake: (() => void) | null = null;
+export class KafkaAppender {
+  readonly #options: AppenderOptions;
+  readonly #queue: Waiting[] = [];
+  readonly #abandon = new AbortController();
+  #queuedBytes = 0;
+  #session: ProduceSession | null = null;
+  #draining: Promise<void> | null = null;
+  #closing = false;
+  #wake: () => void = () => undefined;
 
-  const pause = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
+  constructor(options: AppenderOptions) {
+    this.#options = options;
+  }
+
+  append(entries: readonly LogEntry[]): Appended {
+    const sizes = entries.map(
+      ({ key, value }) => Buffer.byteLength(key) + (value?.length ?? 0) + RECORD_OVERHEAD_BYTES,
+    );
+    const refusal = this.#refusalBefore(sizes);
+    const stored = new Promise<readonly Position[]>((resolve, reject) => {
+      if (refusal) reject(refusal);
+      else if (entries.length === 0) resolve([]);
+      else {
+        const positions: Position[] = new Array(entries.length);
+        const call: Call = { positions, left: entries.length, settled: false, resolve, reject };
+        this.#enqueue(call, entries, sizes);
+      }
+    });
+    const durable = stored.then(() => undefined);
+    stored.catch(() => undefined);
+    durable.catch(() => undefined);
+    return { stored, durable };
+  }
+
+  /** Sends what waits, for at most `graceMs`; the rest rejects with LOG_CLOSED. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    const timer = setTimeout(() => {
+      this.#abandon.abort();
+      this.#wake();
+    }, graceMs);
+    await this.#draining;
+    clearTimeout(timer);
+    await this.#dispose();
+  }
+
+  #refusalBefore(sizes: readonly number[]): ReckonerError | null {
+    const { name, maxQueuedBytes } = this.#options;
+    if (this.#closing) return logClosed(name);
+    const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
+    const largest = sizes.reduce((most, bytes) => Math.max(most, bytes), 0);
+    if (largest > MAX_PARTITION_BYTES) {
+      const what = `an entry of ${largest} bytes is larger than the ${MAX_PARTITION_BYTES} bytes Kafka takes; nothing of the call was appended.`;
+      return logAppendFailed(name, what);
+    }
+    return this.#queuedBytes + total > maxQueuedBytes
+      ? logFull(name, this.#queuedBytes, maxQueuedBytes)
+      : null;
+  }
+
+  #enqueue(call: Call, entries: readonly LogEntry[], sizes: readonly number[]): void {
+    for (const [index, { topic, key, value }] of entries.entries()) {
+      const partition = partitionOf(key);
+      const bytes = sizes[index] ?? 0;
+      // Copied: the caller may use its buffer again before the broker has answered.
+      const message = { key, value: value === null ? null : Buffer.from(value), partition };
+      this.#queuedBytes += bytes;
+      this.#queue.push({ call, index, topic, partition, message, bytes });
+    }
+    this.#draining ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    // One turn later: a burst of appends becomes one request.
+    await Promise.resolve();
+    while (this.#queue.length > 0) await this.#send(takeBatch(this.#queue));
+    this.#draining = null;
+  }
+
+  async #send(batch: readonly Waiting[]): Promise<void> {
+    let rest = batch;
+    let backoffMs = FIRST_BACKOFF_MS;
+    while (rest.length > 0) {
+      if (this.#abandon.signal.aborted) {
+        this.#release(rest);
+        rejectCalls(rest, logClosed(this.#options.name));
+        return;
+      }
+      try {
+        rest = await this.#sendOnce(rest);
+      } catch (error) {
+        await this.#dispose();
+        if (this.#abandon.signal.aborted) continue;
+        const refusal = refusalOf(error);
+        if (refusal !== null) return this.#refuse(rest, refusal);
+        const reason = error instanceof Error ? error.name : 'unknown';
+        this.#options.logger.warn({ reason, bytes: this.#queuedBytes }, 'Kafka away, entries wait');
+        await this.#pause(backoffMs);
+        backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
+      }
+    }
+  }
+
+  /** Sends one request; returns what the broker did not answer for. */
+  async #sendOnce(batch: readonly Waiting[]): Promise<readonly Waiting[]> {
+    this.#session ??= await this.#options.openSession(this.#abandon.signal);
+    const groups = groupByPartition(batch);
+    const byTopic = new Map<string, ProduceMessage[]>();
+    for (const { topic, waiting } of groups.values()) {
+      const onCluster = this.#options.topicOnCluster(topic);
+      const messages = byTopic.get(onCluster) ?? [];
+      for (const { message } of waiting) messages.push(message);
+      byTopic.set(onCluster, messages);
+    }
+    const acks = await this.#session.send(
+      [...byTopic].map(([topic, messages]) => ({ topic, messages })),
+    );
+    const unnamed = this.#settle(groups, acks);
+    // kafkajs reports success when a partition's leader moved to a broker that had already answered: the partition was
+    // never sent there. Only an answer that names the partition is an ack.
+    if (unnamed.length > 0) await this.#dispose();
+    return unnamed;
+  }
+
+  #settle(groups: Map<string, Group>, acks: readonly ProduceAck[]): Waiting[] {
+    const acked = new Map(acks.map((ack) => [groupKey(ack.topicName, ack.partition), ack]));
+    const unnamed: Waiting[] = [];
+    for (const { topic, partition, waiting } of groups.values()) {
+      const ack = acked.get(groupKey(this.#options.topicOnCluster(topic), partition));
+      if (ack?.baseOffset === undefined) {
+        unnamed.push(...waiting);
+        continue;
+      }
+      const base = Number(ack.baseOffset);
+      this.#release(waiting);
+      for (const [at, { call, index }] of waiting.entries()) {
+        call.positions[index] = { topic, partition, offset: base + at };
+        call.left -= 1;
+        if (call.left > 0 || call.settled) continue;
+        call.settled = true;
+        call.resolve(call.positions);
+      }
+    }
+    return unnamed;
+  }
+
+  async #refuse(batch: readonly Waiting[], type: string): Promise<void> {
+    const calls = new Set(batch.map(({ call }) => call));
+    if (calls.size > 1) {
+      // One call's entry must not take its neighbours down: each is sent alone.
+      for (const call of calls) await this.#send(batch.filter((waiting) => waiting.call === call));
+      return;
+    }
+    this.#release(batch);
+    const what = `Kafka refused with ${type}; look at the topic's settings and this client's rights.`;
+    rejectCalls(batch, logAppendFailed(this.#options.name, what));
+  }
+
+  #release(batch: readonly Waiting[]): void {
+    for (const { bytes } of batch) this.#queuedBytes -= bytes;
+  }
+
+  async #dispose(): Promise<void> {
+    const old = this.#session;
+    this.#session = null;
+    await old?.close().catch(() => undefined);
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
-      wake = () => {
+      this.#wake = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-
-  const dispose = async (): Promise<void> => {
-    const old = session;
-    session = null;
-    await old?.close().catch(() => {});
-  };
-
-  const release = (batch: readonly Waiting[]): void => {
-    for (const waiting of batch) queuedBytes -= waiting.bytes;
-  };
-
-  const rejectCalls = (batch: readonly Waiting[], error: ReckonerError): void => {
-    for (const { call } of batch) {
-      if (call.settled) continue;
-      call.settled = true;
-      call.reject(error);
-    }
-  };
-
-  /** Gives positions to the groups the broker named; returns the entries it did not name. */
-  const settle = (groups: Map<string, Waiting[]>, acks: readonly ProduceAck[]): Waiting[] => {
-    for (const ack of acks) {
-      for (const [key, group] of groups) {
-        const head = group[0];
-        if (!head || head.partition !== ack.partition || ack.baseOffset === undefined) continue;
-        if (options.topicOnCluster(head.topic) !== ack.topicName) continue;
-        const base = Number(ack.baseOffset);
-        group.forEach(({ call, index, topic, partition }, at) => {
-          call.positions[index] = { topic, partition, offset: base + at };
-          call.left--;
-          if (call.left > 0 || call.settled) return;
-          call.settled = true;
-          call.resolve(call.positions);
-        });
-        release(group);
-        groups.delete(key);
-      }
-    }
-    return [...groups.values()].flat();
-  };
-
-  const sendOnce = async (batch: readonly Waiting[]): Promise<Waiting[]> => {
-    session ??= await options.openSession();
-    const groups = groupByPartition(batch);
-    const byTopic = new Map<string, ProduceMessage[]>();
-    for (const group of groups.values()) {
-      const topic = options.topicOnCluster(group[0]?.topic as TopicName);
-      const messages = byTopic.get(topic) ?? [];
-      for (const waiting of group) messages.push(waiting.message);
-      byTopic.set(topic, messages);
-    }
-    const acks = await session.send(
-      [...byTopic].map(([topic, messages]) => ({ topic, messages })),
-    );
-    const unnamed = settle(groups, acks);
-    // kafkajs reports success when a partition's leader moved to a broker that had already answered: the partition was
-    // never sent there. Only an answer that names the partition is an ack.
-    if (unnamed.length > 0) await dispose();
-    return unnamed;
-  };
-
-  const refuse = async (batch: readonly Waiting[], type: string): Promise<void> => {
-    const calls = new Set(batch.map(({ call }) => call));
-    if (calls.size > 1) {
-      // One call's entry must not take its neighbours down: each is sent alone.
-      for (const call of calls) await send(batch.filter((waiting) => waiting.call === call));
-      return;
-    }
-    release(batch);
-    rejectCalls(
-      batch,
-      new ReckonerError(
-        'LOG_APPEND_FAILED',
-        `Kafka refused the entries with ${type}. They were not taken; look at the topic's settings and this client's rights.`,
-      ),
-    );
-  };
-
-  const send = async (batch: readonly Waiting[]): Promise<void> => {
-    let rest: readonly Waiting[] = batch;
-    let backoffMs = FIRST_BACKOFF_MS;
-    while (rest.length > 0) {
-      if (abandoned) {
-        release(rest);
-        return rejectCalls(rest, closedError());
-      }
-      try {
-        rest = await sendOnce(rest);
-      } catch (error) {
-        await dispose();
-        const refusal = refusalOf(error);
-        if (refusal !== null && !abandoned) return refuse(rest, refusal);
-        if (abandoned) continue;
-        const reason = error instanceof Error ? error.name : 'unknown';
-        options.logger.warn({ reason, waiting: queue.length }, 'Kafka is away; entries wait');
-        await pause(backoffMs);
-        backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
-      }
-    }
-  };
-
-  const drain = async (): Promise<void> => {
-    // One turn later: a burst of appends becomes one request.
-    await Promise.resolve();
-    while (queue.length > 0) await send(takeBatch(queue));
-    draining = null;
-  };
-
-  const refusalBefore = (sizes: readonly number[]): ReckonerError | null => {
-    if (closing) return closedError();
-    const total = sizes.reduce((sum, bytes) => sum + bytes, 0);
-    const largest = sizes.reduce((most, bytes) => Math.max(most, bytes), 0);
-    if (largest > MAX_PARTITION_BYTES) {
-      return new ReckonerError(
-        'LOG_APPEND_FAILED',
-        `An entry of ${largest} bytes is larger than the ${MAX_PARTITION_BYTES} bytes Kafka takes. Nothing of the call was appended.`,
-      );
-    }
-    if (queuedBytes + total <= options.maxQueuedBytes) return null;
-    return new ReckonerError(
-      'LOG_FULL',
-      `${queuedBytes} bytes wait for Kafka and ${options.maxQueuedBytes} may. Nothing of the call was appended; append again when the broker answers.`,
-      { retryable: true },
-    );
-  };
-
-  const append = (entries: readonly LogEntry[]): Appended => {
-    const sizes = entries.map(
-      ({ key, value }) => Buffer.byteLength(key) + (value?.length ?? 0) + RECORD_OVERHEAD_BYTES,
-    );
-    const refusal = refusalBefore(sizes);
-    const stored = new Promise<readonly Position[]>((resolve, reject) => {
-      if (refusal) return reject(refusal);
-      if (entries.length === 0) return resolve([]);
-      const positions: Position[] = new Array(entries.length);
-      const call: Call = { positions, left: entries.length, settled: false, resolve, reject };
-      entries.forEach(({ topic, key, value }, index) => {
-        const partition = partitionOf(key);
-        const bytes = sizes[index] ?? 0;
-        const message = { key, value: value === null ? null : Buffer.from(value), partition };
-        queuedBytes += bytes;
-        queue.push({ call, index, topic, partition, message, bytes });
-      });
-      draining ??= drain();
-    });
-    const durable = stored.then(() => undefined);
-    stored.catch(() => {});
-    durable.catch(() => {});
-    return { stored, durable };
-  };
-
-  const close = async (graceMs: number): Promise<void> => {
-    closing = true;
-    if (draining) {
-      const timer = setTimeout(() => {
-        abandoned = true;
-        rejectCalls(queue, closedError());
-        wake?.();
-      }, graceMs);
-      await draining;
-      clearTimeout(timer);
-    }
-    await dispose();
-  };
-
-  return { append, close };
-};
+  }
+}

@@ -8,17 +8,29 @@ export interface KafkaLogEntry {
 
 const SAFE_FIELDS = ['broker', 'groupId', 'topic', 'partition', 'retryCount', 'error'] as const;
 
+/** The same line again within this time is left out: an outage is told once, not once a retry. */
+const REPEAT_MS = 10_000;
+const MAX_REMEMBERED = 200;
+
 /**
- * Passes one line of kafkajs on. It calls everything it will retry an error, so here it is a warning: what cannot be retried
+ * Passes kafkajs' lines on. It calls everything it will retry an error, so here all are warnings: what cannot be retried
  * reaches the owner as a rejection. Fields are chosen one by one; none holds a key or a value.
  */
-export const logKafkaEntry = (logger: Logger, entry: KafkaLogEntry): void => {
-  const fields: Record<string, unknown> = { part: `kafkajs ${entry.namespace}`.trim() };
-  for (const name of SAFE_FIELDS) {
-    const value = entry.log[name];
-    if (typeof value === 'string' || typeof value === 'number') fields[name] = value;
-  }
-  logger.warn(fields, entry.log.message);
+export const createKafkaLogSink = (logger: Logger): ((entry: KafkaLogEntry) => void) => {
+  const saidMs = new Map<string, number>();
+  return (entry) => {
+    const line = `${entry.namespace} ${entry.log.message}`;
+    const nowMs = performance.now();
+    if (nowMs - (saidMs.get(line) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS) return;
+    if (saidMs.size >= MAX_REMEMBERED) saidMs.clear();
+    saidMs.set(line, nowMs);
+    const fields: Record<string, unknown> = { part: `kafkajs ${entry.namespace}`.trim() };
+    for (const name of SAFE_FIELDS) {
+      const value = entry.log[name];
+      if (typeof value === 'string' || typeof value === 'number') fields[name] = value;
+    }
+    logger.warn(fields, entry.log.message);
+  };
 };
 
 let silenced = false;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TopicName } from '../../schemas/topics.ts';
 import { isCompacted, PARTITIONS, TOPICS } from '../../schemas/topics.ts';
 import { ReckonerError } from './errors.ts';
@@ -14,10 +15,17 @@ export interface TopicAdmin {
   listTopics(): Promise<string[]>;
   describeCluster(): Promise<{ brokers: readonly unknown[] }>;
   createTopics(options: { topics: TopicConfig[]; waitForLeaders: boolean }): Promise<boolean>;
-  fetchTopicMetadata(options: {
-    topics: string[];
-  }): Promise<{ topics: { name: string; partitions: readonly unknown[] }[] }>;
+  fetchTopicMetadata(options: { topics: string[] }): Promise<{ topics: TopicMetadata[] }>;
 }
+
+interface TopicMetadata {
+  name: string;
+  partitions: { leader: number }[];
+}
+
+/** A broker learns of a topic some time after the controller has created it. */
+const READY_TIMEOUT_MS = 30_000;
+const READY_CHECK_MS = 50;
 
 const DAY_MS = 86_400_000;
 /** Facts stay long enough for a fortnight's outage of a consumer; what people may ask for years later stays for ever. */
@@ -54,6 +62,27 @@ export const clusterTopics = (): TopicName[] =>
     .filter((topic) => !topic.local)
     .map((topic) => topic.name);
 
+const awaitTopics = async (admin: TopicAdmin, names: string[]): Promise<TopicMetadata[]> => {
+  const deadlineMs = performance.now() + READY_TIMEOUT_MS;
+  for (;;) {
+    try {
+      const { topics } = await admin.fetchTopicMetadata({ topics: names });
+      const led = topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0));
+      if (led && topics.length === names.length) return topics;
+    } catch (error) {
+      if (performance.now() > deadlineMs) throw error;
+    }
+    if (performance.now() > deadlineMs) {
+      throw new ReckonerError(
+        'LOG_UNREACHABLE',
+        `Some of the Kafka topics ${names.join(', ')} have no leader after ${READY_TIMEOUT_MS} ms. Check that enough brokers are up.`,
+        { retryable: true },
+      );
+    }
+    await sleep(READY_CHECK_MS);
+  }
+};
+
 /**
  * Creates what is missing: 12 partitions, three replicas where there are three brokers, all but one of them in step for an ack.
  * @throws CONFIG_INVALID when a topic is there with another number of partitions: keys would go to other partitions
@@ -66,12 +95,10 @@ export const ensureTopics = async (admin: TopicAdmin, prefix: string): Promise<v
   if (missing.length > 0) {
     const { brokers } = await admin.describeCluster();
     const topics = missing.map((topic) => configOf(topic, prefix, brokers.length));
-    await admin.createTopics({ topics, waitForLeaders: true });
+    await admin.createTopics({ topics, waitForLeaders: false });
   }
-  const { topics } = await admin.fetchTopicMetadata({
-    topics: wanted.map((topic) => prefix + topic),
-  });
-  for (const { name, partitions } of topics) {
+  const names = wanted.map((topic) => prefix + topic);
+  for (const { name, partitions } of await awaitTopics(admin, names)) {
     if (partitions.length === PARTITIONS) continue;
     throw new ReckonerError(
       'CONFIG_INVALID',
