@@ -66,5 +66,5 @@ ENGINE = ReplacingMergeTree(precedence)
 PARTITION BY toYYYYMM(event_ts)
 ORDER BY (tenant, toStartOfHour(event_ts), event_id)
 SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1,
-    deduplicate_merge_projection_mode = 'rebuild'
+    deduplicate_merge_projection_mode = 'rebuild', min_bytes_for_wide_part = 134217728
 COMMENT 'Archive of usage events, byte for byte';
