@@ -1,0 +1,164 @@
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Upstream, VirtualKey } from '../../schemas/control-record.ts';
+import { toInstant } from '../platform/clock.ts';
+import { findVirtualKey } from '../platform/virtual-key.ts';
+import type { ClientCall, ClientPresence } from './client-call.ts';
+import { admit, mayUseModel } from './core/admission.ts';
+import type { Refusal } from './core/answers.ts';
+import { attribute } from './core/dimensions.ts';
+import type { JsonObject } from './core/flavour.ts';
+import { asObject } from './core/flavour.ts';
+import { presentedKey } from './core/headers.ts';
+import { editedBody, promptPieces, requestFacts } from './core/request-facts.ts';
+import type { Dialect, Route } from './core/route.ts';
+import { upstreamForModel } from './core/route.ts';
+import type { ProxyParts } from './proxy-parts.ts';
+import { readBody } from './read-body.ts';
+import { countTextTokens } from './token-count.ts';
+
+/** A call that may go upstream, or what to answer instead. `gone`: the client left while it was still sending. */
+export type Admitted =
+  | { ok: true; call: ClientCall }
+  | { ok: false; refusal: Refusal | 'gone'; dialect: Dialect };
+
+/** What is known of a call before its body is read. */
+export interface Arrival {
+  requestId: string;
+  req: IncomingMessage;
+  res: ServerResponse;
+  client: ClientPresence;
+  route: Route;
+}
+
+/**
+ * The record of the key a caller presents.
+ * @returns null for no key, a wrong, revoked or expired one: callers are not told which.
+ */
+export const keyOf = (parts: ProxyParts, req: IncomingMessage): VirtualKey | null => {
+  const presented = presentedKey(req.headers);
+  if (presented === null) return null;
+  const key = findVirtualKey(presented, parts.control.state.keysByPublicId, parts.pepper);
+  if (!key || key.revoked) return null;
+  const now = toInstant(parts.clock.nowMs());
+  return key.expires_at !== undefined && key.expires_at <= now ? null : key;
+};
+
+export const NO_KEY: Refusal = {
+  status: 401,
+  code: 'invalid_api_key',
+  message:
+    'No valid key was presented. Send a virtual key (rk_…) as bearer token, in x-api-key or in x-reckoner-key.',
+};
+
+const badRequest = (message: string): Refusal => ({
+  status: 400,
+  code: 'invalid_request',
+  message,
+});
+
+/** The body as text and as JSON; null where it is no JSON object in UTF-8. */
+const parseBody = (body: Buffer): { source: string; object: JsonObject } | null => {
+  if (!isUtf8(body)) return null;
+  const source = body.toString('utf8');
+  try {
+    const object = asObject(JSON.parse(source));
+    return object ? { source, object } : null;
+  } catch {
+    return null;
+  }
+};
+
+const findUpstream = (
+  parts: ProxyParts,
+  route: Route,
+  model: string | undefined,
+): Upstream | Refusal => {
+  const { upstreams } = parts.control.state;
+  if (route.upstreamId !== null) {
+    return (
+      upstreams.get(route.upstreamId) ?? {
+        status: 404,
+        code: 'upstream_not_found',
+        message: 'The path starts with no upstream that is configured here.',
+      }
+    );
+  }
+  if (model === undefined) {
+    return badRequest('The body names no "model" as text, and this route is chosen by model.');
+  }
+  return (
+    upstreamForModel(upstreams.values(), route.dialect, model) ?? {
+      status: 404,
+      code: 'model_not_found',
+      message: 'No upstream configured here serves the model the body asks for.',
+    }
+  );
+};
+
+const isRefusal = (value: Upstream | Refusal): value is Refusal => 'status' in value;
+
+/** Checks everything that can be checked before money is spent: key, body, route, model, dimensions, budget. */
+export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Admitted> => {
+  const { route, req } = arrival;
+  const known =
+    route.upstreamId === null ? null : parts.control.state.upstreams.get(route.upstreamId);
+  const dialect = known?.dialect ?? route.dialect;
+  const no = (refusal: Refusal | 'gone'): Admitted => ({ ok: false, refusal, dialect });
+  const key = keyOf(parts, req);
+  if (!key) return no(NO_KEY);
+  if (route.upstreamId !== null && !known)
+    return no(findUpstream(parts, route, undefined) as Refusal);
+  const read = await readBody(req, parts.config.body_bytes_max);
+  if (!read.ok && read.reason === 'aborted') return no('gone');
+  if (!read.ok) {
+    return no({
+      status: 413,
+      code: 'request_too_large',
+      message: `The body is larger than the ${parts.config.body_bytes_max} bytes this proxy takes.`,
+    });
+  }
+  const needsJson = route.flavour !== null && route.flavour !== 'passthrough';
+  const parsed = route.flavour === null ? null : parseBody(read.body);
+  if (needsJson && !parsed) {
+    return no(badRequest('The body is not a JSON object in UTF-8, which this endpoint expects.'));
+  }
+  const facts = requestFacts(parsed?.object ?? null);
+  const upstream = findUpstream(parts, route, facts.model);
+  if (isRefusal(upstream)) return no(upstream);
+  if (route.flavour !== null && !mayUseModel(key, facts.model)) {
+    return no({
+      status: 403,
+      code: 'model_not_allowed',
+      message: 'The key does not allow the model the body asks for.',
+    });
+  }
+  const attribution = attribute(key, req.headers);
+  if (!attribution.ok) return no(badRequest(attribution.problem));
+  const budget = admit(
+    key,
+    parts.control.state.budgets,
+    parts.signals.byScope,
+    toInstant(parts.clock.nowMs()),
+  );
+  if (!budget.admitted && route.flavour !== null) return no(budget.refusal);
+  const edited = parsed ? editedBody(route.flavour, facts, parsed.source) : null;
+  const prompt = promptPieces(parsed?.object ?? null);
+  const remaining = budget.admitted ? budget.remainingUsd : undefined;
+  return {
+    ok: true,
+    call: {
+      ...arrival,
+      dialect,
+      key,
+      upstream,
+      facts,
+      dimensions: attribution.dimensions,
+      tags: attribution.tags,
+      body: edited === null ? read.body : Buffer.from(edited),
+      hideUsage: edited !== null,
+      estimatedInputTokens: prompt.tokenIds + countTextTokens(prompt.texts.join('\n')),
+      ...(remaining === undefined ? {} : { remainingUsd: remaining }),
+    },
+  };
+};

@@ -1,0 +1,63 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Upstream, VirtualKey } from '../../schemas/control-record.ts';
+import type { Dimensions } from '../../schemas/usage-event.ts';
+import type { RequestFacts } from './core/request-facts.ts';
+import type { Dialect, Route } from './core/route.ts';
+
+/** One admitted call of one client, ready to go upstream. */
+export interface ClientCall {
+  requestId: string;
+  req: IncomingMessage;
+  res: ServerResponse;
+  client: ClientPresence;
+  route: Route;
+  dialect: Dialect;
+  key: VirtualKey;
+  upstream: Upstream;
+  facts: RequestFacts;
+  dimensions: Dimensions;
+  tags: Record<string, string>;
+  /** As it goes upstream. */
+  body: Buffer | null;
+  /** Usage was asked for on the caller's behalf and must not show. */
+  hideUsage: boolean;
+  estimatedInputTokens: number;
+  /** Left of the tightest budget, USD. */
+  remainingUsd?: string;
+}
+
+/** Whether the client is still there. */
+export interface ClientPresence {
+  left(): boolean;
+  /** Called at once when the client has left already. */
+  onLeft(listener: () => void): void;
+}
+
+/** Watches the client's connection. An answer that was sent completely is not leaving. */
+export const watchClient = (res: ServerResponse): ClientPresence => {
+  const listeners: (() => void)[] = [];
+  let left = false;
+  res.on('close', () => {
+    if (res.writableFinished) return;
+    left = true;
+    for (const listener of listeners.splice(0)) listener();
+  });
+  return {
+    left: () => left,
+    onLeft: (listener) => {
+      if (left) listener();
+      else listeners.push(listener);
+    },
+  };
+};
+
+/** Headers the proxy adds to every answer of a call. */
+export const ownHeaders = (call: {
+  requestId: string;
+  remainingUsd?: string;
+}): Record<string, string> => ({
+  'x-reckoner-request-id': call.requestId,
+  ...(call.remainingUsd === undefined
+    ? {}
+    : { 'x-reckoner-budget-remaining-usd': call.remainingUsd }),
+});

@@ -1,0 +1,155 @@
+import type { AttemptRecord, UsageEvent } from '../../../schemas/usage-event.ts';
+import type { Statement } from './flavour.ts';
+
+/** How the exchange with the upstream went, apart from what it said about usage. */
+export interface Outcome {
+  /**
+   * `complete`: the body came to its end. `client_left`: we gave up after the client had. `unreachable`: no connection.
+   * `cut`, `timeout`: afterwards. `shutdown`: our own.
+   */
+  kind: 'complete' | 'cut' | 'timeout' | 'unreachable' | 'client_left' | 'shutdown';
+  /** The client was gone when the body ended. */
+  clientLeft: boolean;
+  httpStatus?: number;
+  providerRequestId?: string;
+  closedAt: string;
+  durationMs: number;
+  ttftMs?: number;
+  /** Tokens in the output text seen, as counted by a tokenizer library; zero when there was none. */
+  outputTokensSeen: number;
+  /** Some of a stream was seen, so a prompt was worked on and an estimate has something to stand on. */
+  streamSeen: boolean;
+}
+
+type Figures = Pick<UsageEvent, 'ending' | 'classes' | 'units'> &
+  Partial<Pick<UsageEvent, 'estimate' | 'parts'>>;
+
+const NOTHING = { classes: {}, units: {} };
+
+/** Prompt as estimated when the attempt was opened, and some output; embeddings have none. */
+const estimated = (
+  attempt: AttemptRecord,
+  output: string,
+  basis: 'text_seen' | 'declared_maximum',
+): Figures => {
+  const input = { input_uncached: attempt.estimated_input_tokens };
+  const inputOnly = attempt.flavour === 'openai.embeddings';
+  return {
+    ending: 'estimated',
+    classes: inputOnly ? input : { ...input, output_text: output },
+    units: {},
+    estimate: {
+      basis,
+      classes: inputOnly ? ['input_uncached'] : ['input_uncached', 'output_text'],
+    },
+  };
+};
+
+/** Stated input stands; the output is at least what was stated and at least what was seen. */
+const partial = (statement: Statement, outcome: Outcome): Figures => {
+  const stated = BigInt(statement.classes.output_text ?? '0');
+  const seen = BigInt(outcome.outputTokensSeen);
+  if (seen <= stated) {
+    return { ending: 'partial', classes: statement.classes, units: statement.units };
+  }
+  return {
+    ending: 'partial',
+    classes: { ...statement.classes, output_text: String(seen) },
+    units: statement.units,
+    estimate: { basis: 'text_seen', classes: ['output_text'] },
+  };
+};
+
+const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcome): Figures => {
+  const { completeness } = statement;
+  if (completeness === 'unreadable') return { ending: 'unknown', ...NOTHING };
+  if (completeness === 'full') {
+    return {
+      ending: outcome.clientLeft ? 'drained' : 'reported',
+      classes: statement.classes,
+      units: statement.units,
+      ...(statement.parts ? { parts: statement.parts } : {}),
+    };
+  }
+  if (outcome.kind === 'unreachable' || (outcome.httpStatus ?? 0) >= 400) {
+    return { ending: 'not_billed', ...NOTHING };
+  }
+  if (completeness === 'part') return partial(statement, outcome);
+  const later = statement.finishReason === 'queued' || statement.finishReason === 'in_progress';
+  if (outcome.kind === 'complete' && attempt.flavour === 'openai.responses' && later) {
+    return { ending: 'pending', ...NOTHING };
+  }
+  const promptWorkedOn = outcome.kind !== 'timeout' && outcome.kind !== 'complete';
+  const something = outcome.outputTokensSeen > 0 || (outcome.streamSeen && promptWorkedOn);
+  if (attempt.flavour !== 'passthrough' && (something || outcome.kind === 'client_left')) {
+    return estimated(attempt, String(outcome.outputTokensSeen), 'text_seen');
+  }
+  return { ending: 'unknown', ...NOTHING };
+};
+
+const errorKindOf = (outcome: Outcome): UsageEvent['error_kind'] => {
+  if (outcome.kind !== 'complete') return outcome.kind;
+  const status = outcome.httpStatus ?? 200;
+  if (status >= 500) return 'provider';
+  if (status >= 400) return 'refused';
+  return outcome.clientLeft ? 'client_left' : undefined;
+};
+
+/** What the opened record carries over into the event. */
+const identityOf = (attempt: AttemptRecord) => {
+  const { estimated_input_tokens: _input, max_output_tokens: _output, ...identity } = attempt;
+  return identity;
+};
+
+/** The closing fact of an attempt, but for its place in the sequence, which the journal gives when it appends. */
+export const closeAttempt = (
+  attempt: AttemptRecord,
+  statement: Statement,
+  outcome: Outcome,
+): Omit<UsageEvent, 'sequence'> => {
+  const errorKind = errorKindOf(outcome);
+  const model = statement.model ?? attempt.requested_model;
+  return {
+    ...identityOf(attempt),
+    closed_at: outcome.closedAt,
+    duration_ms: outcome.durationMs,
+    ...(outcome.ttftMs === undefined ? {} : { ttft_ms: outcome.ttftMs }),
+    ...(outcome.httpStatus === undefined ? {} : { http_status: outcome.httpStatus }),
+    ...(statement.finishReason === undefined ? {} : { finish_reason: statement.finishReason }),
+    ...(errorKind === undefined ? {} : { error_kind: errorKind }),
+    ...(model === undefined ? {} : { model }),
+    ...(statement.tier === undefined ? {} : { tier: statement.tier }),
+    ...(statement.geo === undefined ? {} : { geo: statement.geo }),
+    ...(outcome.providerRequestId === undefined
+      ? {}
+      : { provider_request_id: outcome.providerRequestId }),
+    ...(statement.rawUsage === undefined ? {} : { raw_usage: statement.rawUsage }),
+    ...figuresOf(attempt, statement, outcome),
+  };
+};
+
+/**
+ * The fact of an attempt whose proxy died. Its `event_id` is the one frozen in the opened record; it is written under the
+ * boot that recovers it, whose sequence it takes part in.
+ * @param now instant of the recovery.
+ */
+export const recoverAttempt = (
+  attempt: AttemptRecord,
+  bootId: string,
+  now: string,
+): Omit<UsageEvent, 'sequence'> => {
+  const maximum = attempt.flavour === 'openai.embeddings' ? '0' : attempt.max_output_tokens;
+  const figures: Figures =
+    maximum === undefined || attempt.flavour === 'passthrough'
+      ? { ending: 'unknown', ...NOTHING }
+      : estimated(attempt, maximum, 'declared_maximum');
+  return {
+    ...identityOf(attempt),
+    boot_id: bootId,
+    closed_at: now,
+    duration_ms: Math.max(0, Date.parse(now) - Date.parse(attempt.event_ts)),
+    error_kind: 'crash',
+    ...(attempt.requested_model === undefined ? {} : { model: attempt.requested_model }),
+    ...figures,
+  };
+};

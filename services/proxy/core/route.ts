@@ -1,0 +1,93 @@
+import type { Upstream } from '../../../schemas/control-record.ts';
+import type { Flavour } from '../../../schemas/words.ts';
+
+export type Dialect = Upstream['dialect'];
+
+/** What a path asks for. */
+export interface Route {
+  /** The upstream's id, or null on a unified route, where the model decides. */
+  upstreamId: string | null;
+  /** Path behind the upstream's prefix, starting with a slash, without query. */
+  path: string;
+  /** With its question mark, or empty. */
+  query: string;
+  /** Null: the provider does not bill this call (lists, token counts, files); it is passed on and only counted. */
+  flavour: Flavour | null;
+  /** In which error shape the caller expects to be answered. */
+  dialect: Dialect;
+}
+
+const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
+  [/\/chat\/completions$/, 'openai.chat'],
+  [/\/responses(\/compact)?$/, 'openai.responses'],
+  [/\/embeddings$/, 'openai.embeddings'],
+  [/\/messages$/, 'anthropic.messages'],
+  [/\/messages\/count_tokens$/, null],
+  [/\/responses\/input_tokens$/, null],
+  [/\/responses\/[^/]+\/cancel$/, null],
+  [/\/(files|uploads|vector_stores)(\/.*)?$/, null],
+];
+
+/** The four routes that need no upstream in their path. */
+const UNIFIED = new Set([
+  '/v1/chat/completions',
+  '/v1/responses',
+  '/v1/embeddings',
+  '/v1/messages',
+]);
+
+/** Chosen by endpoint, never by vendor. A POST to an endpoint nobody told us about may well be billed: it is metered. */
+const flavourOf = (method: string, path: string): Flavour | null => {
+  if (method !== 'POST') return null;
+  for (const [pattern, flavour] of ENDPOINTS) if (pattern.test(path)) return flavour;
+  return 'passthrough';
+};
+
+/** @returns the route, or null when the path belongs to nobody. */
+export const routeOf = (method: string, target: string): Route | null => {
+  const mark = target.indexOf('?');
+  const path = mark < 0 ? target : target.slice(0, mark);
+  const query = mark < 0 ? '' : target.slice(mark);
+  if (/\/\.\.?(\/|$)|\\|%2e|%2f|%5c|\/\//i.test(path)) return null;
+  const about = (rest: string) => ({
+    path: rest,
+    query,
+    flavour: flavourOf(method, rest),
+    dialect: /\/messages(\/|$)/.test(rest) ? ('anthropic' as const) : ('openai' as const),
+  });
+  if (UNIFIED.has(path)) return method === 'POST' ? { upstreamId: null, ...about(path) } : null;
+  const match = /^\/([A-Za-z0-9][A-Za-z0-9._-]*)(\/.+)$/.exec(path);
+  if (!match?.[1] || !match[2] || match[1] === 'api' || match[1] === 'v1') return null;
+  return { upstreamId: match[1], ...about(match[2]) };
+};
+
+const patternLength = (pattern: string, model: string): number => {
+  if (pattern === model) return Number.MAX_SAFE_INTEGER;
+  return pattern.endsWith('*') && model.startsWith(pattern.slice(0, -1)) ? pattern.length : -1;
+};
+
+/** The upstream of the dialect that serves a model: an exact name before the longest prefix; ties by id, so it is stable. */
+export const upstreamForModel = (
+  upstreams: Iterable<Upstream>,
+  dialect: Dialect,
+  model: string,
+): Upstream | null => {
+  let best: Upstream | null = null;
+  let bestLength = -1;
+  for (const upstream of upstreams) {
+    if (upstream.dialect !== dialect) continue;
+    const length = Math.max(-1, ...upstream.models.map((name) => patternLength(name, model)));
+    const wins = length > bestLength || (length === bestLength && best && upstream.id < best.id);
+    if (length >= 0 && wins) {
+      best = upstream;
+      bestLength = length;
+    }
+  }
+  return best;
+};
+
+/** Path to ask the upstream for. A base address that ends in `/v1` does not get a second one. */
+export const upstreamPath = (basePath: string, path: string): string => {
+  const base = basePath.replace(/\/+$/, '');
+  return base.endsWith('/v1') && path.startsWith('/v1/') ? base + path.slice(3) : base + path;
+};

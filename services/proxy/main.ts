@@ -1,0 +1,208 @@
+import type { Server } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { SecretReference, Upstream } from '../../schemas/control-record.ts';
+import type { ProcessConfig } from '../../schemas/house-config.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { ControlStateFollower } from '../platform/control-state.ts';
+import { ReckonerError } from '../platform/errors.ts';
+import type { EventLog } from '../platform/event-log.ts';
+import { newId } from '../platform/id-source.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { RunningService } from '../platform/running-service.ts';
+import { createProxyApp } from './app.ts';
+import { createAttemptJournal } from './attempt-journal.ts';
+import { followBudgetSignals } from './budget-signals.ts';
+import { createForwarder } from './forward.ts';
+import { createProxyMetrics } from './proxy-metrics.ts';
+import type { ProxyParts } from './proxy-parts.ts';
+import { createPlaces } from './proxy-parts.ts';
+import { recoverAttempts } from './recover-attempts.ts';
+
+/** Everything the proxy is given; it opens nothing itself but its port. */
+export interface ProxyDeps {
+  config: ProcessConfig['proxy'];
+  /** This process's own log, opened for writing. */
+  localLog: EventLog;
+  control: ControlStateFollower;
+  /** Logs that hold `budget.signals.v1`. */
+  signals: readonly EventLog[];
+  pepper: string;
+  resolveSecret: (reference: SecretReference) => string;
+  clock: Clock;
+  logger: Logger;
+  metrics: Metrics;
+  /** How long a stop waits for calls in flight, in milliseconds. */
+  stopTimeoutMs?: number;
+}
+
+/** A running proxy. It listens before it is ready; `ready` (and `/readyz`) say when it takes calls. */
+export interface RunningProxy extends RunningService {
+  readonly url: string;
+  readonly port: number;
+  readonly ready: Promise<void>;
+}
+
+const CALLS_MAX = 8_192;
+const HEADER_BYTES_MAX = 32_768;
+const KEEP_ALIVE_MS = 65_000;
+const STOP_TIMEOUT_MS = 30_000;
+
+const listen = (server: Server, config: ProcessConfig['proxy']): Promise<number> =>
+  new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const taken = error.code === 'EADDRINUSE';
+      const problem = taken ? 'is in use by another process' : `cannot be opened (${error.code})`;
+      reject(
+        new ReckonerError(
+          'PORT_IN_USE',
+          `Port ${config.port} of ${config.host} ${problem}. Set process.proxy.port to a free one.`,
+        ),
+      );
+    });
+    server.listen(config.port, config.host, () => resolve((server.address() as AddressInfo).port));
+  });
+
+const createCredentials = (resolveSecret: ProxyDeps['resolveSecret']) => {
+  // Keyed by the record itself: a changed record is another object, so its secret is read again.
+  const known = new WeakMap<Upstream, string>();
+  return (upstream: Upstream): string | null => {
+    if (!upstream.credential) return null;
+    const held = known.get(upstream);
+    if (held !== undefined) return held;
+    const secret = resolveSecret(upstream.credential);
+    known.set(upstream, secret);
+    return secret;
+  };
+};
+
+const createParts = (deps: ProxyDeps, bootId: string) => {
+  const state = { ready: false, stopping: false };
+  const stopListeners = new Set<() => void>();
+  const calls = createPlaces(CALLS_MAX);
+  const drains = createPlaces(deps.config.drains_max);
+  const signals = followBudgetSignals(deps.signals, deps.localLog, {
+    clock: deps.clock,
+    onHeard: (signal) => deps.logger.debug({ scope: signal.scope, state: signal.state }, 'signal'),
+  });
+  const metrics = createProxyMetrics(deps.metrics, {
+    inFlight: calls.taken,
+    draining: drains.taken,
+    signalLag: signals.consumption.lag,
+  });
+  const parts: ProxyParts = {
+    config: deps.config,
+    bootId,
+    control: deps.control,
+    signals,
+    journal: createAttemptJournal({
+      log: deps.localLog,
+      proxyId: deps.config.id,
+      durability: deps.config.durability,
+      logger: deps.logger,
+      onAppendFailed: () => metrics.appendFailures.inc(),
+    }),
+    forwarder: createForwarder(),
+    metrics,
+    clock: deps.clock,
+    logger: deps.logger,
+    pepper: deps.pepper,
+    credentialOf: createCredentials(deps.resolveSecret),
+    drains,
+    calls,
+    ready: () => state.ready,
+    stopping: () => state.stopping,
+    onShutdown: (listener) => {
+      stopListeners.add(listener);
+      return () => stopListeners.delete(listener);
+    },
+  };
+  return { parts, state, stopListeners };
+};
+
+const createProxyServer = (parts: ProxyParts, metrics: Metrics, logger: Logger): Server => {
+  const app = createProxyApp(parts, metrics.render);
+  const server = createServer(
+    { maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: KEEP_ALIVE_MS, insecureHTTPParser: false },
+    (req, res) => {
+      app(req, res).catch((error: unknown) => {
+        logger.error({ error: (error as Error).name }, 'a call failed inside the proxy');
+        res.destroy();
+      });
+    },
+  );
+  server.on('clientError', (_error, socket) => {
+    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+  });
+  return server;
+};
+
+/** Stops taking calls, lets those in flight end within the bound, then ends them; every one leaves its event. */
+const stop = async (
+  built: ReturnType<typeof createParts>,
+  server: Server,
+  timeoutMs: number,
+): Promise<void> => {
+  built.state.stopping = true;
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const idle = async (deadlineMs: number): Promise<boolean> => {
+    while (built.parts.calls.taken() > 0) {
+      if (built.parts.clock.monotonicMs() > deadlineMs) return false;
+      await new Promise((wake) => setTimeout(wake, 10));
+    }
+    return true;
+  };
+  const { clock } = built.parts;
+  if (!(await idle(clock.monotonicMs() + timeoutMs))) {
+    for (const listener of [...built.stopListeners]) listener();
+    await idle(clock.monotonicMs() + 5_000);
+  }
+  server.closeAllConnections();
+  await closed;
+  await built.parts.forwarder.close();
+  await built.parts.signals.consumption.close();
+};
+
+/**
+ * Starts the proxy: turns what an earlier run left open into events, then listens.
+ * @throws ReckonerError PORT_IN_USE; LOG_* when the local log cannot be read or written.
+ */
+export const startProxy = async (deps: ProxyDeps): Promise<RunningProxy> => {
+  const bootId = newId();
+  const built = createParts(deps, bootId);
+  const { parts, state } = built;
+  const recovered = await recoverAttempts(deps.localLog, parts.journal, {
+    bootId,
+    clock: deps.clock,
+  });
+  parts.metrics.recovered.inc(recovered);
+  if (recovered > 0) deps.logger.warn({ recovered }, 'attempts of an earlier run were recovered');
+  const server = createProxyServer(parts, deps.metrics, deps.logger);
+  const port = await listen(server, deps.config);
+  const ready = Promise.all([deps.control.caughtUp, parts.signals.consumption.caughtUp]).then(
+    () => {
+      state.ready = true;
+    },
+  );
+  ready.catch(() => undefined);
+  const { promise: closed, resolve: markClosed } = Promise.withResolvers<void>();
+  const ended = Promise.race([
+    closed,
+    parts.journal.broken,
+    parts.signals.consumption.ended.then(() => closed),
+  ]);
+  ended.catch(() => undefined);
+  return {
+    name: 'proxy',
+    url: `http://${deps.config.host}:${port}`,
+    port,
+    ready,
+    ended,
+    close: async () => {
+      await stop(built, server, deps.stopTimeoutMs ?? STOP_TIMEOUT_MS);
+      markClosed();
+    },
+  };
+};

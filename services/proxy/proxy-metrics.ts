@@ -1,0 +1,47 @@
+import type { Metrics } from '../platform/metrics.ts';
+
+/** What the proxy counts. No tenant, key or model in labels. */
+export const createProxyMetrics = (
+  metrics: Metrics,
+  read: { inFlight: () => number; draining: () => number; signalLag: () => number | null },
+) => {
+  metrics.gauge('proxy_calls_in_flight', 'Client calls being served.', read.inFlight);
+  metrics.gauge('proxy_drains', 'Replies read to their end after the client left.', read.draining);
+  metrics.gauge(
+    'proxy_signal_lag_entries',
+    'Budget signals written but not yet obeyed.',
+    read.signalLag,
+  );
+  return {
+    attempts: metrics.counter(
+      'proxy_attempts_total',
+      'Upstream attempts closed, by wire format and ending.',
+      ['flavour', 'ending'],
+    ),
+    refusals: metrics.counter('proxy_refusals_total', 'Calls the proxy refused itself, by code.', [
+      'code',
+    ]),
+    notMetered: metrics.counter(
+      'proxy_not_metered_total',
+      'Calls passed on that no provider bills (lists, token counts, files).',
+    ),
+    unreadable: metrics.counter(
+      'proxy_usage_unreadable_total',
+      'Replies whose usage was stated in no known shape, did not add up or was too large to read. Look at each.',
+      ['flavour'],
+    ),
+    appendFailures: metrics.counter(
+      'proxy_append_failures_total',
+      'Appends to the local log that failed. New calls are refused meanwhile.',
+    ),
+    recovered: metrics.counter(
+      'proxy_attempts_recovered_total',
+      'Attempts left open by an earlier run and turned into events at start.',
+    ),
+    overDrainBound: metrics.counter(
+      'proxy_drains_refused_total',
+      'Replies given up when the client left because the bound on drains was reached.',
+    ),
+  };
+};
+export type ProxyMetrics = ReturnType<typeof createProxyMetrics>;

@@ -1,0 +1,48 @@
+import type { ClientCall } from './client-call.ts';
+import { ownHeaders } from './client-call.ts';
+import { createClientRelay } from './client-relay.ts';
+import { upstreamHeaders } from './core/headers.ts';
+import { upstreamPath } from './core/route.ts';
+import type { ProxyParts } from './proxy-parts.ts';
+import { refuse } from './respond.ts';
+
+/** Passes on a call that no provider bills: no records, no event, only a count. */
+export const serveUnmetered = (parts: ProxyParts, call: ClientCall): Promise<void> => {
+  parts.metrics.notMetered.inc();
+  const relay = createClientRelay(call.res, false, ownHeaders(call));
+  const base = new URL(call.upstream.base_url);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const control = parts.forwarder.send(
+    {
+      upstream: call.upstream,
+      method: call.req.method ?? 'GET',
+      path: upstreamPath(base.pathname, call.route.path) + call.route.query,
+      headers: upstreamHeaders(
+        call.req.headers,
+        call.upstream.dialect,
+        parts.credentialOf(call.upstream),
+      ),
+      body: call.body && call.body.length > 0 ? call.body : null,
+    },
+    {
+      onStart: relay.start,
+      onData: (chunk) => {
+        if (!relay.write(chunk)) control.pause();
+      },
+      onEnd: () => void relay.finish().then(resolve),
+      onFailure: (kind) => {
+        const timeout = kind === 'timeout';
+        const code = timeout ? 'upstream_timeout' : 'upstream_unreachable';
+        const message = timeout
+          ? 'The upstream did not answer in time.'
+          : 'The upstream could not be reached or broke the connection before it answered.';
+        if (relay.started) relay.cut();
+        else refuse(call.res, { status: timeout ? 504 : 502, code, message }, call);
+        resolve();
+      },
+    },
+  );
+  call.res.on('drain', () => control.resume());
+  call.client.onLeft(() => control.abort());
+  return promise;
+};
