@@ -1,3 +1,5 @@
+import { closeSync, openSync, readSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Key, open, type RootDatabase } from 'lmdb';
 import type { TopicName } from '../../schemas/topics.ts';
 import { PARTITIONS } from '../../schemas/topics.ts';
@@ -23,6 +25,29 @@ import { LogWriter } from './log-writer.ts';
 
 const BYTES_PENDING_MAX = 64 * 1024 * 1024;
 
+const MAGIC = 0xbeefc0de;
+const MAGIC_AT = 24;
+
+/** lmdb takes the process down with it when the file is something else, so that is looked at first. */
+const checkFile = (directory: string): void => {
+  let file: number;
+  try {
+    file = openSync(join(directory, 'data.mdb'), 'r');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    const start = Buffer.alloc(MAGIC_AT + 4);
+    const bytes = readSync(file, start, 0, start.byteLength, 0);
+    if (bytes > 0 && start.readUInt32LE(MAGIC_AT) !== MAGIC) {
+      throw new Error('its file data.mdb is not an LMDB environment');
+    }
+  } finally {
+    closeSync(file);
+  }
+};
+
 /** lmdb rejects with an error that only points to a second promise with the reason; nobody else would handle that one. */
 const reasonOf = async (error: unknown): Promise<never> => {
   if (error instanceof Error && 'commitError' in error) await error.commitError;
@@ -39,6 +64,7 @@ class LmdbEnvironment implements LogEnvironment {
   readonly #root: RootDatabase<Buffer, Key>;
 
   constructor(directory: string, readOnly: boolean) {
+    checkFile(directory);
     this.#root = open<Buffer, Key>({
       path: directory,
       noSubdir: false,
@@ -121,6 +147,26 @@ class LmdbEnvironment implements LogEnvironment {
   }
 }
 
+const isSameDirectory = (a: string, b: string): boolean => {
+  try {
+    return realpathSync(a) === realpathSync(b);
+  } catch {
+    return false;
+  }
+};
+
+/**
+ * lmdb keeps one environment per file and process, and the first to open it decides whether it can be written. So a reader
+ * in the same process lets go while the writer opens.
+ */
+const readersHere = new Map<LogReader, string>();
+const letReadersGo = (directory: string): Promise<(() => void)[]> =>
+  Promise.all(
+    [...readersHere]
+      .filter(([, read]) => isSameDirectory(read, directory))
+      .map(([reader]) => reader.letGo()),
+  );
+
 export interface LmdbEventLogOptions {
   directory: string;
   name: string;
@@ -139,6 +185,7 @@ export const openLmdbEventLog = async (
 ): Promise<EventLog & OffsetStore> => {
   const { directory, name, bytesPendingMax = BYTES_PENDING_MAX, flushTimeoutMs = 30_000 } = options;
   const lock = lockDirectory(directory);
+  const resumeReaders = await letReadersGo(directory);
   let environment: LmdbEnvironment | undefined;
   try {
     environment = new LmdbEnvironment(directory, false);
@@ -152,6 +199,8 @@ export const openLmdbEventLog = async (
     await environment?.close();
     lock.release();
     throw directoryUnusable(directory, error);
+  } finally {
+    for (const resume of resumeReaders) resume();
   }
 };
 
@@ -163,4 +212,11 @@ export const openLmdbEventLogReader = async (options: {
   directory: string;
   name: string;
   offsets: OffsetStore;
-}): Promise<EventLog> => new LogReader(options, () => new LmdbEnvironment(options.directory, true));
+}): Promise<EventLog> => {
+  const reader = new LogReader(options, {
+    open: () => new LmdbEnvironment(options.directory, true),
+    closed: () => void readersHere.delete(reader),
+  });
+  readersHere.set(reader, options.directory);
+  return reader;
+};

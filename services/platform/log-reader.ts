@@ -28,21 +28,22 @@ export class LogReader implements EventLog, LogView {
   readonly name: string;
   readonly #directory: string;
   readonly #offsets: OffsetStore;
-  readonly #open: () => LogEnvironment;
+  readonly #environments: { open: () => LogEnvironment; closed: () => void };
   readonly #wakes = new Wakes();
   readonly #subscriptions = new Set<Subscription>();
   readonly #stopFollowing: () => void;
   #environment: LogEnvironment | null = null;
+  #isLetGo = false;
   #closing: Promise<void> | null = null;
 
   constructor(
     options: { directory: string; name: string; offsets: OffsetStore },
-    open: () => LogEnvironment,
+    environments: { open: () => LogEnvironment; closed: () => void },
   ) {
     this.name = options.name;
     this.#directory = options.directory;
     this.#offsets = options.offsets;
-    this.#open = open;
+    this.#environments = environments;
     this.#stopFollowing = followWakes(options.directory, () => this.#wakes.wakeAll());
   }
 
@@ -106,11 +107,23 @@ export class LogReader implements EventLog, LogView {
     return this.#wakes.add(listener);
   }
 
+  /** Closes the environment until the returned function is called; subscriptions wait. */
+  async letGo(): Promise<() => void> {
+    this.#isLetGo = true;
+    const environment = this.#environment;
+    this.#environment = null;
+    await environment?.close();
+    return () => {
+      this.#isLetGo = false;
+      this.#wakes.wakeAll();
+    };
+  }
+
   /** Opens the environment once its writer has made it ready; a failure is tried again with the next wake. */
   #opened(): LogEnvironment | null {
-    if (this.#environment === null && wasAnnounced(this.#directory)) {
+    if (this.#environment === null && !this.#isLetGo && wasAnnounced(this.#directory)) {
       try {
-        this.#environment = this.#open();
+        this.#environment = this.#environments.open();
       } catch {
         return null;
       }
@@ -124,6 +137,7 @@ export class LogReader implements EventLog, LogView {
     const environment = this.#environment;
     this.#environment = null;
     await environment?.close();
+    this.#environments.closed();
   }
 
   #refusal(act: string): Error {
