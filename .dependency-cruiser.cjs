@@ -13,7 +13,7 @@ const DOORS = {
   kafkajs: 'services/platform/kafka-event-log.ts',
   lmdb: 'services/platform/lmdb-event-log.ts',
   '@clickhouse/client': 'services/platform/clickhouse-warehouse.ts',
-  chdb: 'services/platform/clickhouse-warehouse.ts',
+  chdb: 'services/platform/chdb-connection.ts',
   stripe: 'services/biller/stripe.ts',
   chargebee: 'services/biller/chargebee.ts',
 };

@@ -17,6 +17,8 @@ export interface Supervised {
   /** Of the running child; null between a crash and the restart. */
   pid(): number | null;
   restarts(): number;
+  /** Last known address; null before the first time it was ready. */
+  url(): string | null;
   /** Address of the child once it answers; again a new promise after a restart. */
   ready(): Promise<string>;
   /** Resolves with an exit code when the child is given up; never while it can be restarted. */
@@ -42,6 +44,7 @@ const isReady = (message: unknown): message is { ready: { url: string } } =>
 export const supervise = (spec: ChildSpec, logger: Logger): Supervised => {
   let child: ChildProcess | null = null;
   let restarts = 0;
+  let url: string | null = null;
   let failedStarts = 0;
   let stopping = false;
   let restartTimer: NodeJS.Timeout | null = null;
@@ -74,7 +77,8 @@ export const supervise = (spec: ChildSpec, logger: Logger): Supervised => {
     started.on('message', (message) => {
       if (!isReady(message)) return;
       wasReady = true;
-      readiness.resolve(message.ready.url);
+      url = message.ready.url;
+      readiness.resolve(url);
     });
     started.once('error', (error) =>
       logger.error({ child: spec.name, err: error.message }, 'child'),
@@ -99,6 +103,7 @@ export const supervise = (spec: ChildSpec, logger: Logger): Supervised => {
     name: spec.name,
     pid: () => child?.pid ?? null,
     restarts: () => restarts,
+    url: () => url,
     ready: () => readiness.promise,
     gaveUp: gaveUp.promise,
     stop,

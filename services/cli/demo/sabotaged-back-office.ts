@@ -1,0 +1,20 @@
+import { loadConfig, processEnvironment } from '../../platform/config.ts';
+import { runBackOfficeProcess } from '../back-office-process.ts';
+import { describeError, exitCodeOf } from '../run-process.ts';
+import type { Sabotage } from './sabotage.ts';
+import { SABOTAGES, sabotageLogs } from './sabotage.ts';
+
+/** The demo's other back office: the real one, fed by a saboteur. `sabotaged-back-office.ts KIND --config FILE`. */
+const [kind, , configPath] = process.argv.slice(2);
+const sabotage = SABOTAGES.find((known): known is Sabotage => known === kind);
+if (!sabotage || !configPath) {
+  process.stderr.write(`expected one of ${SABOTAGES.join(', ')} and --config FILE\n`);
+  process.exit(2);
+}
+try {
+  const loaded = loadConfig(configPath, processEnvironment());
+  process.exit(await runBackOfficeProcess(loaded, sabotageLogs(sabotage)));
+} catch (error) {
+  process.stderr.write(`${describeError(error)}\n`);
+  process.exit(exitCodeOf(error));
+}
