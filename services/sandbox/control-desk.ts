@@ -1,4 +1,6 @@
 import type { ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { type AccountBook, itemOf } from './account-book.ts';
 import { isRecord } from './dialect.ts';
 import { picoOfUsd, usdOfPico } from './exact-usd.ts';
@@ -34,22 +36,14 @@ function* billJson(book: AccountBook): Generator<string> {
   yield ']}\n';
 }
 
-/** Writes at the reader's pace: a bill of 200,000 items is some 90 MB of JSON. */
+/** Writes at the reader's pace: a bill of 200,000 items is some 90 MB of JSON. A reader who leaves ends it. */
 const sendParts = async (
   res: ServerResponse,
   type: string,
   parts: Iterable<string>,
 ): Promise<void> => {
   res.writeHead(200, { 'content-type': type });
-  for (const part of parts) {
-    if (res.destroyed) return;
-    if (res.write(part)) continue;
-    await new Promise<void>((resolve) => {
-      res.once('drain', resolve);
-      res.once('close', resolve);
-    });
-  }
-  res.end();
+  await pipeline(Readable.from(parts), res).catch(() => res.destroy());
 };
 
 const sendJson = (res: ServerResponse, value: unknown, status = 200): void => {

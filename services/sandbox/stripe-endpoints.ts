@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isRecord } from './dialect.ts';
 import { type House, readBody } from './provider-call.ts';
+import { atMost100, required, seconds, wholeValue } from './stripe-form.ts';
 import { type Meter, type MeterEvent, type StripeMeters, StripeRefusal } from './stripe-meters.ts';
 
 /** What a test may order. Counters go down by one with every answer they spoil. */
@@ -17,51 +18,7 @@ export interface StripeDesk {
 }
 
 const MAX_REPLAYS = 10_000;
-const MAX_NAME_CHARACTERS = 100;
 const WINDOWS: Readonly<Record<string, number>> = { hour: 3600, day: 86_400 };
-
-const required = (form: URLSearchParams, param: string): string => {
-  const value = form.get(param);
-  if (value === null || value === '') {
-    throw new StripeRefusal(400, `Missing required param: ${param}.`, {
-      code: 'parameter_missing',
-      param,
-    });
-  }
-  return value;
-};
-
-const seconds = (param: string, text: string): number => {
-  if (!/^\d{1,12}$/.test(text)) {
-    throw new StripeRefusal(400, `Invalid integer: ${text}`, {
-      code: 'parameter_invalid_integer',
-      param,
-    });
-  }
-  return Number.parseInt(text, 10);
-};
-
-const atMost100 = (param: string, text: string): string => {
-  if (text.length > MAX_NAME_CHARACTERS) {
-    throw new StripeRefusal(
-      400,
-      `Invalid string: must be at most ${MAX_NAME_CHARACTERS} characters`,
-      { param },
-    );
-  }
-  return text;
-};
-
-/** Whole numbers only, negative ones too: the standard setting of a meter. */
-const wholeValue = (text: string): bigint => {
-  if (!/^-?\d{1,15}$/.test(text)) {
-    throw new StripeRefusal(400, 'The value of a meter event must be a whole number.', {
-      code: 'meter_event_invalid_value',
-      param: 'payload[value]',
-    });
-  }
-  return BigInt(text);
-};
 
 const meterObject = (meter: Meter) => ({
   id: meter.id,
