@@ -1,0 +1,52 @@
+/** What the console needs of other rooms, in its own words; whoever composes the process hands the real ones in. */
+import type { Period } from '../../schemas/instant.ts';
+import type { TotalsToJudge } from './core/judge-totals.ts';
+
+export interface ConsoleBiller {
+  plan(request: { period: Period }): Promise<unknown>;
+  push(request: { period: Period; yes: boolean }): Promise<unknown>;
+  verify(request: { period: Period }): Promise<unknown>;
+  planChargebee(request: { period: Period }): Promise<unknown>;
+}
+
+export interface ConsoleReconciler {
+  /** Takes a provider's statement as it came. Rejects with STATEMENT_UNREADABLE. */
+  importStatement(request: { provider: string; csv: string }): Promise<unknown>;
+  reconcile(request: { provider: string; period: Period }): Promise<unknown>;
+}
+
+/** One budget's window as the budget room knows it now. Money as decimal strings. */
+export interface BudgetRow {
+  budget_id: string;
+  tenant: string;
+  /** For people: `day 2026-11-21`, `month 2026-11`, `total`. */
+  window: string;
+  /** Null for a budget without an end. */
+  window_start: string | null;
+  resets_at: string | null;
+  limit_usd: string;
+  spent_usd: string;
+  state: string;
+  version: number;
+}
+
+/** What the ledger room proves about events, entries and rollups. Counts and money as text. */
+export interface ControlTotals extends TotalsToJudge {
+  events: string;
+  rated: string;
+  unrated: string;
+  charges_usd: string;
+  rollup_usd: string;
+}
+
+export interface Freshness {
+  /** Instant, epoch milliseconds. */
+  asOf: number;
+  /** Records written and not yet in the figures; null while unknown, which is not zero. */
+  lagEvents: number | null;
+  controlTotals: ControlTotals;
+}
+
+type Answer<T> = T | Promise<T>;
+export type ReadBudgets = () => Answer<readonly BudgetRow[]>;
+export type ReadFreshness = () => Answer<Freshness>;
