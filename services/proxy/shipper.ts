@@ -52,26 +52,21 @@ const pause = (ms: number): Promise<void> =>
   });
 
 const createMeters = (metrics: Metrics, clock: Clock, lag: () => number | null) => {
-  let waitingSinceMs: number | null = null;
+  const sinceMs = new Map<TopicName, number>();
   metrics.gauge(
     'shipper_lag_entries',
     'Entries of the local log not yet acknowledged by Kafka.',
     lag,
   );
-  metrics.gauge(
-    'shipper_waiting_seconds',
-    'How long the batch in hand has waited for Kafka.',
-    () => (waitingSinceMs === null ? 0 : (clock.monotonicMs() - waitingSinceMs) / 1_000),
-  );
+  metrics.gauge('shipper_waiting_seconds', 'How long a batch has waited for Kafka.', () => {
+    const nowMs = clock.monotonicMs();
+    return Math.max(0, ...[...sinceMs.values()].map((ms) => nowMs - ms)) / 1_000;
+  });
   return {
     shipped: metrics.counter('shipper_entries_total', 'Entries Kafka has acknowledged.', ['topic']),
     retries: metrics.counter('shipper_retries_total', 'Batches sent again after a failure.'),
-    begin: (): void => {
-      waitingSinceMs = clock.monotonicMs();
-    },
-    end: (): void => {
-      waitingSinceMs = null;
-    },
+    begin: (topic: TopicName): void => void sinceMs.set(topic, clock.monotonicMs()),
+    end: (topic: TopicName): void => void sinceMs.delete(topic),
   };
 };
 
@@ -149,12 +144,12 @@ export const startShipper = async (deps: ShipperDeps): Promise<RunningService> =
       group: GROUP,
       maxEntries: MAX_ENTRIES,
       onBatch: async (batch) => {
-        meters.begin();
+        meters.begin(topic);
         try {
           await shipBatch(deps, batch, orClosing, () => meters.retries.inc());
           meters.shipped.inc({ topic }, batch.entries.length);
         } finally {
-          meters.end();
+          meters.end(topic);
         }
       },
     });

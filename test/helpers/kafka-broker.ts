@@ -115,12 +115,18 @@ const freePorts = async (count: number): Promise<number[]> => {
   return ports;
 };
 
-const settings = (port: number, controllerPort: number, dataDir: string): string =>
+interface Ports {
+  port: number;
+  controllerPort: number;
+  advertisedPort: number;
+}
+
+const settings = ({ port, controllerPort, advertisedPort }: Ports, dataDir: string): string =>
   [
     'process.roles=broker,controller',
     'node.id=1',
     `listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    `advertised.listeners=PLAINTEXT://127.0.0.1:${port}`,
+    `advertised.listeners=PLAINTEXT://127.0.0.1:${advertisedPort}`,
     'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'inter.broker.listener.name=PLAINTEXT',
     'controller.listener.names=CONTROLLER',
@@ -194,19 +200,23 @@ const external = (list: string): KafkaBroker => {
 /** Whether tests may kill the broker: not the one the environment names. */
 export const ownsBroker = (): boolean => !process.env['KAFKA_BROKERS'];
 
-/** Starts one KRaft broker on free ports with data in the temporary folder, and waits until it answers. */
+/**
+ * Starts one KRaft broker on free ports with data in the temporary folder, and waits until it answers. It sends clients to
+ * `advertisedPort` where given: a proxy that plays a bad network.
+ */
 export const startKafkaBroker = async (
-  options: { version?: string } = {},
+  options: { version?: string; advertisedPort?: number } = {},
 ): Promise<KafkaBroker> => {
   const named = process.env['KAFKA_BROKERS'];
   if (named) return external(named);
   const libs = await fetchJars(options.version ?? DEFAULT_VERSION);
   const home = await mkdtemp(join(tmpdir(), 'reckoner-kafka-'));
   const [port = 0, controllerPort = 0] = await freePorts(2);
+  const ports = { port, controllerPort, advertisedPort: options.advertisedPort ?? port };
   const config = join(home, 'server.properties');
   const logFile = join(home, 'broker.log');
   const java = [...JAVA_FLAGS, '-cp', join(libs, '*')];
-  await writeFile(config, settings(port, controllerPort, join(home, 'data')));
+  await writeFile(config, settings(ports, join(home, 'data')));
   const printed = await run('java', [...java, 'kafka.tools.StorageTool', 'random-uuid'], home);
   const id = printed.trim().split('\n').at(-1) ?? '';
   const format = ['kafka.tools.StorageTool', 'format', '--standalone', '-t', id, '-c', config];
