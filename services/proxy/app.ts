@@ -75,8 +75,7 @@ const serveProvider = async (
   const dialect = route?.dialect ?? 'openai';
   const deny = (refusal: Refusal, as = dialect): void => {
     parts.metrics.refusals.inc({ code: refusal.code });
-    const close = !req.complete || parts.stopping();
-    refuse(res, refusal, { dialect: as, requestId, close });
+    refuse(res, refusal, { dialect: as, requestId, close: parts.stopping() });
   };
   const closed = closedBecause(parts);
   if (closed) return deny(closed);

@@ -25,7 +25,7 @@ export interface Progress {
   decoder: BodyDecoder;
   /** The answer is not for the client: another attempt follows after so long. */
   waitMs: number | null;
-  bytesAfterLeaving: number;
+  bytesForNobody: number;
   /** Why we broke the connection to the upstream ourselves. */
   gaveUp: 'client_left' | 'shutdown' | 'cannot_meter' | null;
 }
@@ -40,7 +40,7 @@ export const newProgress = (parts: ProxyParts, record: AttemptRecord): Progress 
     meter,
     decoder: createBodyDecoder(undefined, meter.feed),
     waitMs: null,
-    bytesAfterLeaving: 0,
+    bytesForNobody: 0,
     gaveUp: null,
   };
 };

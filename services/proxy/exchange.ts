@@ -34,7 +34,7 @@ interface Exchange {
   ended: boolean;
 }
 
-/** Bytes read after the client left, per call. */
+/** Bytes read of an answer that nobody gets: the client left, or another attempt follows. */
 const DRAIN_BYTES_MAX = 67_108_864;
 
 const giveUp = (on: Exchange, why: NonNullable<Progress['gaveUp']>): void => {
@@ -87,13 +87,15 @@ const whenData = (on: Exchange, chunk: Buffer): void => {
   const { progress } = on;
   progress.ttftMs ??= on.parts.clock.monotonicMs() - progress.startedMs;
   progress.decoder.write(chunk);
-  if (progress.waitMs !== null) return;
-  if (!on.call.client.left()) {
+  const forNobody = progress.waitMs !== null || on.call.client.left();
+  if (!forNobody) {
     if (!on.relay.write(chunk)) on.control.pause();
     return;
   }
-  progress.bytesAfterLeaving += chunk.length;
-  if (progress.bytesAfterLeaving > DRAIN_BYTES_MAX) giveUp(on, 'client_left');
+  progress.bytesForNobody += chunk.length;
+  if (progress.bytesForNobody <= DRAIN_BYTES_MAX) return;
+  if (progress.waitMs !== null) on.control.abort();
+  else giveUp(on, 'client_left');
 };
 
 /** Nothing reached the client: is there another attempt, and if not, what is it told? */

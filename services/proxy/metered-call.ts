@@ -103,7 +103,7 @@ export const serveMetered = async (parts: ProxyParts, call: ClientCall): Promise
       parts.credentialOf(call.upstream),
     ),
   };
-  for (let number = 1; ; number += 1) {
+  for (let number = 1; !call.client.left(); number += 1) {
     const end = await attempt(parts, call, number, outgoing);
     if (end.next === 'answered') return;
     if (end.next === 'refuse') {
@@ -112,6 +112,5 @@ export const serveMetered = async (parts: ProxyParts, call: ClientCall): Promise
       return refuse(call.res, REFUSALS[end.why], call);
     }
     await waitUnlessLeft(call, end.waitMs);
-    if (call.client.left()) return;
   }
 };

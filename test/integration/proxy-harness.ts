@@ -6,11 +6,12 @@ import type { ControlRecord } from '../../schemas/control-record.ts';
 import { UpstreamSchema, VirtualKeySchema } from '../../schemas/control-record.ts';
 import { decodeEnvelope, encodeEnvelope } from '../../schemas/envelope.ts';
 import { ProcessConfigSchema } from '../../schemas/house-config.ts';
+import type { TopicName } from '../../schemas/topics.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { UsageEvent } from '../../schemas/usage-event.ts';
 import { systemClock } from '../../services/platform/clock.ts';
 import { followControlState } from '../../services/platform/control-state.ts';
-import type { EventLog } from '../../services/platform/event-log.ts';
+import type { EventLog, StoredEntry } from '../../services/platform/event-log.ts';
 import { createLogger } from '../../services/platform/logger.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import { createMetrics } from '../../services/platform/metrics.ts';
@@ -53,20 +54,23 @@ export const startUpstream = async (
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, seen, server };
 };
 
-/** Everything in a topic, decoded. */
-export const readEvents = async (log: EventLog): Promise<UsageEvent[]> => {
-  const events: UsageEvent[] = [];
-  for (const range of await log.ranges(TOPICS.usageEvents.name)) {
-    const entries = await log.read(
-      { topic: TOPICS.usageEvents.name, partition: range.partition, offset: range.start },
-      100_000,
-    );
-    for (const { value } of entries) {
-      const decoded = decodeEnvelope('usageEvent', value ?? new Uint8Array());
-      if (!decoded.ok) throw new Error(decoded.detail);
-      events.push(decoded.value.data);
-    }
+/** Every entry of a topic, in no order across partitions. */
+export const readAll = async (log: EventLog, topic: TopicName): Promise<StoredEntry[]> => {
+  const found: StoredEntry[] = [];
+  for (const { partition, start } of await log.ranges(topic)) {
+    found.push(...(await log.read({ topic, partition, offset: start }, 100_000)));
   }
+  return found;
+};
+
+/** The usage events of a log, in their sequence. */
+export const readEvents = async (log: EventLog): Promise<UsageEvent[]> => {
+  const entries = await readAll(log, TOPICS.usageEvents.name);
+  const events = entries.map(({ value }) => {
+    const decoded = decodeEnvelope('usageEvent', value ?? new Uint8Array());
+    if (!decoded.ok) throw new Error(decoded.detail);
+    return decoded.value.data;
+  });
   return events.sort((a, b) => a.sequence - b.sequence);
 };
 
