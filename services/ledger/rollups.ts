@@ -98,7 +98,8 @@ class HourlyRollups implements Rollups {
     this.#closed = true;
     clearTimeout(this.#timer);
     await this.#pass?.catch(() => undefined);
-    await this.flush();
+    // What cannot be summed up now is dirty at the next start: the ledger is past the watermark.
+    await this.flush().catch(() => undefined);
   }
 
   #schedule(delayMs: number): void {
