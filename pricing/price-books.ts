@@ -19,11 +19,10 @@ export class PriceBookError extends Error {
   }
 }
 
-/** Everything that decides a price. Tier and geo as the provider says them; undefined means it said nothing. */
+/** Everything but the meter that decides a price. Tier and geo as the provider says them; undefined: it said nothing. */
 export interface PriceQuery {
   provider: string;
   model: string;
-  meter: Meter;
   tier?: string | undefined;
   geo?: string | undefined;
   /** Total input of the request, cached included, as a count of 10^-6 tokens. */
@@ -31,6 +30,9 @@ export interface PriceQuery {
   at: Instant;
   knownAt: Instant;
 }
+
+/** The one price of a meter; null when there is none. Never a price of another tier, geography or model. */
+export type PriceOfMeter = (meter: Meter) => FoundPrice | null;
 
 interface VersionInfo {
   version: number;
@@ -60,8 +62,8 @@ export interface PriceBooks {
   versionAt(provider: string, knownAt: Instant): number | null;
   /** The model a name is priced as: itself, or the target of an explicit alias; null when no book names it. */
   modelOf(provider: string, name: string, knownAt: Instant): string | null;
-  /** The one price that applies; null when there is none. Never a price of another tier, geography or model. */
-  find(query: PriceQuery): FoundPrice | null;
+  /** What applies to a query, meter by meter; null when no book names the model. */
+  pricesOf(query: PriceQuery): PriceOfMeter | null;
 }
 
 const scheduleKey = (meter: string, tier: string, geo: string): string => `${meter}|${tier}|${geo}`;
@@ -118,20 +120,18 @@ const resolveModel = (index: ProviderIndex, name: string, knownAt: Instant): str
   return alias?.model ?? null;
 };
 
-const findPrice = (index: ProviderIndex, query: PriceQuery): FoundPrice | null => {
+const pricesOf = (index: ProviderIndex, query: PriceQuery): PriceOfMeter | null => {
   const version = index.versions.find((v) => v.knownFrom <= query.knownAt);
   const name = resolveModel(index, query.model, query.knownAt);
   const model = name === null ? undefined : index.models.get(name);
   if (!version || !model) return null;
   const { tier, geo } = query;
-  const schedule = model.schedules.get(
-    scheduleKey(
-      query.meter,
-      tier === undefined || version.standardTiers.has(tier) ? '' : tier,
-      geo === undefined || version.standardGeos.has(geo) ? '' : geo,
-    ),
-  );
-  return schedule ? findInSchedule(schedule, query) : null;
+  const tierKey = tier === undefined || version.standardTiers.has(tier) ? '' : tier;
+  const geoKey = geo === undefined || version.standardGeos.has(geo) ? '' : geo;
+  return (meter) => {
+    const schedule = model.schedules.get(scheduleKey(meter, tierKey, geoKey));
+    return schedule ? findInSchedule(schedule, query) : null;
+  };
 };
 
 const byProvider = (books: readonly PriceBook[]): Map<string, PriceBook[]> => {
@@ -175,9 +175,9 @@ export const createPriceBooks = (books: readonly PriceBook[]): PriceBooks => {
       const index = providers.get(provider);
       return index ? resolveModel(index, name, knownAt) : null;
     },
-    find: (query) => {
+    pricesOf: (query) => {
       const index = providers.get(query.provider);
-      return index ? findPrice(index, query) : null;
+      return index ? pricesOf(index, query) : null;
     },
   };
 };

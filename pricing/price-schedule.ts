@@ -1,6 +1,6 @@
 import type { Instant } from '../schemas/instant.ts';
 import type { Price } from '../schemas/price-book.ts';
-import { parseScaled, widen } from './scaled-decimal.ts';
+import { parseScaled, powerOfTen, widen } from './scaled-decimal.ts';
 
 /** Places after the point of a unit price, and of a quantity: together the 18 of an amount. */
 export const PRICE_PLACES = 12;
@@ -11,6 +11,8 @@ export interface FoundPrice {
   readonly price: Price;
   /** Count of 10^-12 USD. */
   readonly scaledPrice: bigint;
+  /** Edge of its context band as a count of 10^-6 tokens; zero where it has none. */
+  readonly scaledEdge: bigint;
 }
 
 /** What one publication says about one (model, meter, tier, geo) from one instant on: all its context bands together. */
@@ -25,7 +27,11 @@ export type Schedule = PriceSet[];
 
 export const withScaledPrice = (price: Price): FoundPrice => {
   const parsed = parseScaled(price.unit_price);
-  return { price, scaledPrice: parsed ? widen(parsed, PRICE_PLACES) : 0n };
+  return {
+    price,
+    scaledPrice: parsed ? widen(parsed, PRICE_PLACES) : 0n,
+    scaledEdge: BigInt(price.when?.context?.input_tokens ?? 0) * powerOfTen(QUANTITY_PLACES),
+  };
 };
 
 /** Adds a price to the set it belongs to. */
@@ -56,10 +62,9 @@ export const sortSchedule = (schedule: Schedule): void => {
   for (const set of schedule) set.bands.sort((left, right) => bandRank(right) - bandRank(left));
 };
 
-const inBand = ({ price }: FoundPrice, scaledInputTokens: bigint): boolean => {
+const inBand = ({ price, scaledEdge: edge }: FoundPrice, scaledInputTokens: bigint): boolean => {
   const context = price.when?.context;
   if (!context) return true;
-  const edge = BigInt(context.input_tokens) * 10n ** BigInt(QUANTITY_PLACES);
   switch (context.operator) {
     case '>':
       return scaledInputTokens > edge;

@@ -62,17 +62,25 @@ const pricePart = (
   request: PricingRequest,
   charges: Charge[],
 ): bigint | Refusal => {
-  if (books.modelOf(request.provider, part.model, request.knownAt) === null) {
+  const quantities = quantitiesOf(part);
+  const priceOf = books.pricesOf({
+    provider: request.provider,
+    model: part.model,
+    tier: request.tier,
+    geo: request.geo,
+    scaledInputTokens: totalInput(quantities),
+    at: request.at,
+    knownAt: request.knownAt,
+  });
+  if (!priceOf) {
     return {
       reason: 'unknown_model',
       detail: `no book of ${request.provider} names the model ${part.model}; ${circumstances(request)}`,
     };
   }
-  const quantities = quantitiesOf(part);
-  const scaledInputTokens = totalInput(quantities);
   let sum = 0n;
   for (const { meter, scaled } of quantities) {
-    const found = books.find({ ...request, model: part.model, meter, scaledInputTokens });
+    const found = priceOf(meter);
     if (!found) {
       return {
         reason: 'unknown_price',

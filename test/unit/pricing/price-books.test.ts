@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createPriceBooks, PriceBookError } from '../../../pricing/price-books.ts';
+import { createPriceBooks, PriceBookError, type PriceQuery } from '../../../pricing/price-books.ts';
 import type { Price, PriceBook } from '../../../schemas/price-book.ts';
 import { book, KNOWN, NOON, plainPrices, price } from './pricing-fixtures.ts';
 
@@ -15,19 +15,17 @@ const problemsOf = (...books: PriceBook[]): string => {
   return '';
 };
 
-const find = (
-  books: PriceBook[],
-  rest: Partial<Parameters<ReturnType<typeof createPriceBooks>['find']>[0]> = {},
-) =>
-  createPriceBooks(books).find({
+const find = (books: PriceBook[], rest: Partial<PriceQuery> = {}): string | null => {
+  const priceOf = createPriceBooks(books).pricesOf({
     provider: 'acme-ai',
     model: 'model-a',
-    meter: 'input_uncached',
     scaledInputTokens: 0n,
     at: NOON,
     knownAt: KNOWN,
     ...rest,
-  })?.price.unit_price ?? null;
+  });
+  return priceOf?.('input_uncached')?.price.unit_price ?? null;
+};
 
 const tokens = (count: number): bigint => BigInt(count) * 1_000_000n;
 
@@ -70,6 +68,19 @@ describe('choosing a price', () => {
     const books = [book(plainPrices()), book(ended, { version: 2, known_from: LATER })];
     expect(find(books, { knownAt: LATER })).toBeNull();
     expect(find(books)).toBe('0.000002');
+  });
+
+  it('ends a price the moment its valid_to comes', () => {
+    const end = '2026-06-01T00:00:00.000Z';
+    const books = [book(plainPrices({ valid_to: end }))];
+    expect(find(books, { at: '2026-05-31T23:59:59.999Z' })).toBe('0.000002');
+    expect(find(books, { at: end })).toBeNull();
+  });
+
+  it('lets a version that restates one meter keep the others as they were', () => {
+    const cheaper = price('cache_read', '0.0000001', { known_from: LATER });
+    const books = [book(plainPrices()), book([cheaper], { version: 2, known_from: LATER })];
+    expect(find(books, { knownAt: LATER })).toBe('0.000002');
   });
 
   it('does not activate an announced price before a version published once it is in force', () => {
