@@ -75,33 +75,36 @@ const CASES = [
 ] as const;
 
 // The recordings lie beside the project where they are at all; without them there is nothing to compare with.
-describe.skipIf(!existsSync(RECORDINGS))('the wire shape of the sandbox, against recorded replies in ../shared/recordings', () => {
-  it.each(CASES)(
-    'has no field in a whole reply of %s that real ones lack',
-    (url, endpoint, model) => {
-      const known = new Set(real(url, 'json').flatMap((body) => pathsOf(JSON.parse(body))));
-      const ours = pathsOf(JSON.parse(answers(endpoint, model).json));
-      // Newer than the recorded whole replies; the recorded streams carry them.
-      const newer = ['completed_at', 'frequency_penalty', 'presence_penalty'];
-      expect(ours.filter((path) => !known.has(path) && !newer.includes(path))).toEqual([]);
-    },
-  );
-
-  it.each(CASES)('has no field in a stream of %s that real ones lack', (url, endpoint, model) => {
-    const known = new Set(
-      real(url, 'sse').flatMap((body) => framesOf(body).flatMap((f) => pathsOf(f))),
+describe.skipIf(!existsSync(RECORDINGS))(
+  'the wire shape of the sandbox, against recorded replies in ../shared/recordings',
+  () => {
+    it.each(CASES)(
+      'has no field in a whole reply of %s that real ones lack',
+      (url, endpoint, model) => {
+        const known = new Set(real(url, 'json').flatMap((body) => pathsOf(JSON.parse(body))));
+        const ours = pathsOf(JSON.parse(answers(endpoint, model).json));
+        // Newer than the recorded whole replies; the recorded streams carry them.
+        const newer = ['completed_at', 'frequency_penalty', 'presence_penalty'];
+        expect(ours.filter((path) => !known.has(path) && !newer.includes(path))).toEqual([]);
+      },
     );
-    const ours = framesOf(answers(endpoint, model).sse).flatMap((frame) => pathsOf(frame));
-    // Stated in recorded whole replies of this vendor, and in its client's types for streams.
-    const newer = ['message.usage.inference_geo'];
-    expect(ours.filter((path) => !known.has(path) && !newer.includes(path))).toEqual([]);
-  });
 
-  it('names the events of a stream as the real ones are named', () => {
-    const names = (sse: string) => [...sse.matchAll(/^event: (\S+)$/gm)].map(([, name]) => name);
-    for (const [url, endpoint, model] of CASES.slice(1)) {
-      const known = new Set(real(url, 'sse').flatMap(names));
-      expect(names(answers(endpoint, model).sse).filter((name) => !known.has(name))).toEqual([]);
-    }
-  });
-});
+    it.each(CASES)('has no field in a stream of %s that real ones lack', (url, endpoint, model) => {
+      const known = new Set(
+        real(url, 'sse').flatMap((body) => framesOf(body).flatMap((f) => pathsOf(f))),
+      );
+      const ours = framesOf(answers(endpoint, model).sse).flatMap((frame) => pathsOf(frame));
+      // Stated in recorded whole replies of this vendor, and in its client's types for streams.
+      const newer = ['message.usage.inference_geo'];
+      expect(ours.filter((path) => !known.has(path) && !newer.includes(path))).toEqual([]);
+    });
+
+    it('names the events of a stream as the real ones are named', () => {
+      const names = (sse: string) => [...sse.matchAll(/^event: (\S+)$/gm)].map(([, name]) => name);
+      for (const [url, endpoint, model] of CASES.slice(1)) {
+        const known = new Set(real(url, 'sse').flatMap(names));
+        expect(names(answers(endpoint, model).sse).filter((name) => !known.has(name))).toEqual([]);
+      }
+    });
+  },
+);
