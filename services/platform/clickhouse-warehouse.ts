@@ -9,6 +9,7 @@ import { ReckonerError } from './errors.ts';
 import { checkReadOnly } from './read-only-sql.ts';
 import type { InsertBlock, Warehouse } from './warehouse.ts';
 import { sqlIdentifier, sqlString } from './warehouse.ts';
+import { asWarehouseError, createLane } from './warehouse-lane.ts';
 
 export type WarehouseOptions =
   | { kind: 'chdb'; directory: string; database?: string }
@@ -42,7 +43,6 @@ interface Engine {
 const MAX_BLOCK_ROWS = 10_000;
 /** The engine cuts a block at 256 MB and then numbers the pieces: a repeat with other cuts would lose rows. Stay far below. */
 const MAX_BLOCK_BYTES = 64 * 1024 * 1024;
-const MAX_WAITING = 1_000;
 const READ_ONLY_MEMORY_BYTES = 1_000_000_000;
 
 /** Decimals and 64-bit integers as strings, instants as `2026-11-21T20:15:00.123Z`, and such instants understood in comparisons. */
@@ -74,73 +74,6 @@ const boundsSettings = (bounds: { maxRows: number; timeoutMs: number }) => ({
   max_execution_time: Math.max(0.001, bounds.timeoutMs / 1000),
   max_memory_usage: READ_ONLY_MEMORY_BYTES,
 });
-
-/** Codes whose message speaks of the statement and the schema, never of a row. */
-const SPEAKS_OF_SQL = new Set([
-  '16',
-  '36',
-  '42',
-  '43',
-  '46',
-  '47',
-  '60',
-  '62',
-  '81',
-  '115',
-  '158',
-  '164',
-  '207',
-  '215',
-  '396',
-  '497',
-]);
-/** Timeout, too many queries, network, memory, no space. */
-const MAY_PASS = new Set(['159', '202', '209', '210', '241', '243']);
-
-const asReckonerError = (error: unknown, doing: string): ReckonerError => {
-  if (error instanceof ReckonerError) return error;
-  // By shape, not by class: chDB brings its own copy of the client's error class.
-  const { code, type, message } = error as { code?: unknown; type?: string; message: string };
-  if (typeof code === 'string' && /^\d+$/.test(code)) {
-    const said = SPEAKS_OF_SQL.has(code) ? `: ${message.slice(0, 300)}` : '';
-    return new ReckonerError(
-      'WAREHOUSE_FAILED',
-      `The warehouse refused to ${doing} with ClickHouse code ${code} (${type ?? 'unknown'})${said}`,
-      { retryable: MAY_PASS.has(code) },
-    );
-  }
-  const name = typeof code === 'string' ? code : (error as Error).name;
-  return new ReckonerError(
-    'WAREHOUSE_FAILED',
-    `The warehouse did not answer when asked to ${doing} (${name}). What was sent may or may not have been done; the same may be sent again.`,
-    { retryable: true },
-  );
-};
-
-/** One statement at a time, at most MAX_WAITING behind it. */
-const createLane = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
-  let tail: Promise<unknown> = Promise.resolve();
-  let waiting = 0;
-  return (work) => {
-    if (waiting >= MAX_WAITING) {
-      return Promise.reject(
-        new ReckonerError(
-          'WAREHOUSE_FAILED',
-          `${waiting} statements already wait for the warehouse; this one was not taken. Send it again later.`,
-          { retryable: true },
-        ),
-      );
-    }
-    waiting += 1;
-    const run = tail.then(work);
-    tail = run
-      .catch(() => undefined)
-      .finally(() => {
-        waiting -= 1;
-      });
-    return run;
-  };
-};
 
 const clientSession = (client: ClickHouseClient): Session => ({
   execute: async (sql) => void (await client.command({ query: sql })),
@@ -297,7 +230,7 @@ export const openWarehouse = async (options: WarehouseOptions): Promise<Warehous
     try {
       return await work();
     } catch (error) {
-      throw asReckonerError(error, doing);
+      throw asWarehouseError(error, doing);
     }
   };
   const engine = await named('open', () =>
