@@ -9,7 +9,7 @@ const RECORDED = '../shared/recordings/usage-bodies.json';
 
 type Counts = { [key: string]: number | Counts | undefined | null };
 interface Recorded {
-  body: { model: string; usage: Counts };
+  body: { model: string; usage?: Counts };
   extracted: {
     extractors: {
       provider_id: string;
@@ -67,7 +67,7 @@ const books = loadPriceBooks();
 
 /** Our price and the recorded expectation of a second reader, which priced with decimals. */
 const compare = ({ body, extracted }: Recorded) => {
-  const { usage } = body;
+  const usage = body.usage ?? {};
   const embeds = !('completion_tokens' in usage) && !('output_tokens' in usage);
   const readers = embeds
     ? ['openai embeddings']
@@ -98,7 +98,7 @@ const EXPLAINED: Record<string, string> = {
 
 describe('recorded replies', () => {
   it.skipIf(!existsSync(RECORDED))(
-    'cost to the last digit what a second reader says, but for explained differences',
+    `cost to the last digit what a second reader says, but for explained differences (needs ${RECORDED})`,
     () => {
       const recorded = JSON.parse(readFileSync(RECORDED, 'utf8')) as Recorded[];
       const results = recorded.map(compare).filter((result) => result !== null);
