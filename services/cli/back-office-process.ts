@@ -3,6 +3,7 @@ import { createBiller } from '../biller/main.ts';
 import { startBudget } from '../budget/main.ts';
 import { applyRecords } from '../console/apply-records.ts';
 import { startConsole } from '../console/main.ts';
+import type { ConsoleReconciler } from '../console/ports.ts';
 import { readControlTotals } from '../ledger/control-totals.ts';
 import { startLedger } from '../ledger/main.ts';
 import { openWarehouse } from '../platform/clickhouse-warehouse.ts';
@@ -10,6 +11,7 @@ import { systemClock } from '../platform/clock.ts';
 import type { LoadedConfig } from '../platform/config.ts';
 import { houseSecret } from '../platform/config.ts';
 import { followControlState } from '../platform/control-state.ts';
+import { ReckonerError } from '../platform/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
@@ -17,7 +19,9 @@ import { migrate } from '../platform/migrate.ts';
 import { loadPriceBooks } from '../platform/price-books.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
 import { startRater } from '../rater/main.ts';
+import type { Reconciler } from '../reconciler/main.ts';
 import { createReconciler } from '../reconciler/main.ts';
+import { readItemsCsv } from '../reconciler/sources/items-csv.ts';
 import type { OpenLogs } from './open-logs.ts';
 import { openBackOfficeLogs } from './open-logs.ts';
 import { announceReady, runUntilStopped } from './run-process.ts';
@@ -80,6 +84,26 @@ const startPipeline = async (
 const worstLag = (...lags: (number | null)[]): number | null =>
   lags.some((lag) => lag === null) ? null : lags.reduce<number>((sum, lag) => sum + (lag ?? 0), 0);
 
+/** The reconciler as the console asks for it: text in, checked here. */
+const consoleReconciler = (reconciler: Reconciler): ConsoleReconciler => ({
+  importStatement: ({ provider, csv, fileName }) => {
+    if (provider !== 'openai' && provider !== 'anthropic') {
+      throw new ReckonerError(
+        'REQUEST_INVALID',
+        `Statements of ${provider} cannot be read yet. Expected provider openai or anthropic.`,
+      );
+    }
+    return reconciler.importStatement({ provider, bytes: Buffer.from(csv), fileName });
+  },
+  reconcile: ({ itemsCsv, ...request }) =>
+    reconciler.reconcile({
+      ...request,
+      ...(itemsCsv === undefined
+        ? {}
+        : { items: readItemsCsv(Buffer.from(itemsCsv), 'items.csv') }),
+    }),
+});
+
 const startDesk = (
   pipeline: Awaited<ReturnType<typeof startPipeline>>,
   { logs, warehouse }: { logs: OpenLogs; warehouse: Warehouse },
@@ -118,7 +142,7 @@ const startDesk = (
       controlTotals: await readControlTotals(warehouse),
     }),
     biller,
-    reconciler,
+    reconciler: consoleReconciler(reconciler),
     pepper: pipeline.pepper,
   });
 };

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { AmountSchema } from '../../schemas/decimal-string.ts';
 import { NameSchema } from '../../schemas/ids.ts';
 import { PeriodSchema } from '../../schemas/instant.ts';
 import { parseRequest } from '../platform/http-server.ts';
@@ -7,11 +8,20 @@ import type { ConsoleBiller, ConsoleReconciler } from './ports.ts';
 
 const STATEMENT_BYTES_MAX = 67_108_864;
 
-const ProviderSchema = z.strictObject({ provider: NameSchema });
+const ProviderSchema = z.strictObject({
+  provider: NameSchema,
+  /** Name of the file, for people who read the report. */
+  file: z.string().min(1).max(200).default('statement.csv'),
+});
 const StatementSchema = z
   .string()
   .min(1, 'expected the statement as the body, content-type text/csv');
-const ReconcileSchema = z.strictObject({ provider: NameSchema, period: PeriodSchema });
+const ReconcileSchema = z.strictObject({
+  provider: NameSchema,
+  period: PeriodSchema,
+  tolerance_usd: AmountSchema.default('0'),
+  items_csv: z.string().min(1).optional(),
+});
 const PeriodBodySchema = z.strictObject({ period: PeriodSchema });
 const PlanSchema = z.strictObject({
   period: PeriodSchema,
@@ -33,13 +43,14 @@ export const addBillingRoutes = (api: FastifyInstance, deps: BillingDeps): void 
     (_request, body, done) => done(null, body),
   );
   api.post('/statements', { bodyLimit: STATEMENT_BYTES_MAX }, async (request) => {
-    const { provider } = parseRequest(ProviderSchema, request.query);
+    const { provider, file } = parseRequest(ProviderSchema, request.query);
     const csv = parseRequest(StatementSchema, request.body);
-    return reconciler.importStatement({ provider, csv });
+    return reconciler.importStatement({ provider, csv, fileName: file });
   });
-  api.post('/reconcile', async (request) =>
-    reconciler.reconcile(parseRequest(ReconcileSchema, request.body)),
-  );
+  api.post('/reconcile', { bodyLimit: STATEMENT_BYTES_MAX }, async (request) => {
+    const { items_csv: itemsCsv, ...asked } = parseRequest(ReconcileSchema, request.body);
+    return reconciler.reconcile({ ...asked, ...(itemsCsv === undefined ? {} : { itemsCsv }) });
+  });
   api.post('/billing/plan', async (request) => {
     const { period, destination } = parseRequest(PlanSchema, request.body);
     return destination === 'stripe' ? biller.plan({ period }) : biller.planChargebee({ period });

@@ -11,8 +11,14 @@ export interface ConsoleBiller {
 
 export interface ConsoleReconciler {
   /** Takes a provider's statement as it came. Rejects with STATEMENT_UNREADABLE. */
-  importStatement(request: { provider: string; csv: string }): Promise<unknown>;
-  reconcile(request: { provider: string; period: Period }): Promise<unknown>;
+  importStatement(request: { provider: string; csv: string; fileName: string }): Promise<unknown>;
+  /** `itemsCsv`: the provider's own record per call, where there is one. */
+  reconcile(request: {
+    provider: string;
+    period: Period;
+    tolerance_usd: string;
+    itemsCsv?: string;
+  }): Promise<unknown>;
 }
 
 /** One budget's window as the budget room knows it now. Money as decimal strings. */

@@ -12,6 +12,8 @@ export interface CallOutcome {
   requestId: string | null;
   /** The whole body arrived. */
   completed: boolean;
+  /** What a refused caller was told; null for every other call. */
+  refusal: string | null;
 }
 
 export interface DriveOptions {
@@ -29,6 +31,7 @@ export interface DriveOptions {
 
 const RECONNECT_DELAY_MS = 200;
 const CALL_TIMEOUT_MS = 60_000;
+const REFUSAL_CHARS_MAX = 4096;
 
 /** Reads a body to its end, or only its beginning when the plan says that the client leaves. */
 const readBody = async (
@@ -48,6 +51,18 @@ const readBody = async (
   }
 };
 
+const outcomeOf = (
+  call: PlannedCall,
+  status: number,
+  requestId: string | string[] | undefined,
+): CallOutcome => ({
+  call,
+  status,
+  requestId: typeof requestId === 'string' ? requestId : null,
+  completed: false,
+  refusal: null,
+});
+
 const sendOnce = async (
   call: PlannedCall,
   options: DriveOptions,
@@ -65,16 +80,18 @@ const sendOnce = async (
     });
     const header = response.headers['x-reckoner-request-id'];
     const leaves = call.mishap === 'leaves' && response.statusCode === 200;
+    if (response.statusCode === 402) {
+      const refusal = (await response.body.text()).slice(0, REFUSAL_CHARS_MAX);
+      return { ...outcomeOf(call, 402, header), completed: true, refusal };
+    }
     // An error event of a body that we left on purpose has no other reader.
     response.body.on('error', () => {});
     return {
-      call,
-      status: response.statusCode,
-      requestId: typeof header === 'string' ? header : null,
+      ...outcomeOf(call, response.statusCode, header),
       completed: await readBody(response.body, leaves),
     };
   } catch {
-    return { call, status: 0, requestId: null, completed: false };
+    return outcomeOf(call, 0, undefined);
   }
 };
 

@@ -68,7 +68,6 @@ interface Stage {
   house: House;
   admin: AdminClient;
   proxyUrl: string;
-  limitUsd: string;
 }
 
 const setStage = async (
@@ -79,8 +78,7 @@ const setStage = async (
   const env = processEnvironment();
   const sandbox = await startSandboxProcess();
   onCleanUp(() => sandbox.stop());
-  const limitUsd = limitFor(calls);
-  const demoHouse = createDemoHouse(sandbox, limitUsd, env);
+  const demoHouse = createDemoHouse(sandbox, limitFor(calls), env);
   onCleanUp(async () => demoHouse.remove());
   const house = startHouse({
     configPath: demoHouse.configPath,
@@ -94,7 +92,7 @@ const setStage = async (
   const { proxyUrl, consoleUrl } = await houseReady(house);
   const admin = adminOf({ config: demoHouse.configPath, url: consoleUrl });
   await signalSeen(proxyUrl, demoHouse.keyOf(BLOCKED_TENANT), () => true);
-  return { sandbox, demoHouse, house, admin, proxyUrl, limitUsd };
+  return { sandbox, demoHouse, house, admin, proxyUrl };
 };
 
 const playTraffic = async (
@@ -167,9 +165,7 @@ const runStaged = async (
     sandboxUrl: stage.sandbox.url,
     proxyUrl: stage.proxyUrl,
     keyOf: stage.demoHouse.keyOf,
-    calls,
     outcomes,
-    limitUsd: stage.limitUsd,
     trafficSeconds: (performance.now() - trafficMs) / 1000,
     startedMs,
   });
