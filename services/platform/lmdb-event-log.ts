@@ -8,12 +8,15 @@ import {
   decodeEntry,
   decodeHeads,
   decodeOffsets,
+  decodeSerial,
   encodeEntry,
   encodeHeads,
   encodeOffsets,
+  encodeSerial,
   entryKey,
   headsKey,
   offsetsKey,
+  SERIAL_KEY,
 } from './log-codec.ts';
 import { directoryUnusable, lockDirectory } from './log-directory-lock.ts';
 import type { LogEnvironment, OffsetOwner, Write, Written } from './log-environment.ts';
@@ -24,6 +27,11 @@ import { serveWakes } from './log-wake-socket.ts';
 import { LogWriter } from './log-writer.ts';
 
 const BYTES_PENDING_MAX = 64 * 1024 * 1024;
+const CLOSE_TIMEOUT_MS = 5000;
+
+/** One of lmdb's reports about a transaction: readers see it, the flush is still under way. */
+const VISIBLE = 1;
+type StartWriting = (address: number, report: (status: number) => unknown) => unknown;
 
 const MAGIC = 0xbeefc0de;
 const MAGIC_AT = 24;
@@ -62,6 +70,8 @@ const handled = <T>(promise: Promise<T>): Promise<T> => {
 /** One LMDB environment. Everything lies in its root database, so that a reader never meets a half-made one. */
 class LmdbEnvironment implements LogEnvironment {
   readonly #root: RootDatabase<Buffer, Key>;
+  readonly #looks = new Set<() => void>();
+  #serial: number;
 
   constructor(directory: string, readOnly: boolean) {
     checkFile(directory);
@@ -70,8 +80,12 @@ class LmdbEnvironment implements LogEnvironment {
       noSubdir: false,
       encoding: 'binary',
       readOnly,
+      // Off, because lmdb keeps a promise of its own for each such batch, and a failed commit rejects it with nobody listening.
+      eventTurnBatching: false,
       ...(readOnly ? {} : { overlappingSync: true }),
     });
+    this.#serial = decodeSerial(this.#root.get(SERIAL_KEY));
+    if (!readOnly) this.#listenForCommits();
   }
 
   refresh(): void {
@@ -112,38 +126,81 @@ class LmdbEnvironment implements LogEnvironment {
   }
 
   setOffsets(owner: OffsetOwner, next: ReadonlyMap<number, number>): Written {
-    const all = new Map([...this.offsetsOf(owner), ...next]);
-    return this.#written(this.#root.put(offsetsKey(owner), encodeOffsets(all)));
+    const key = offsetsKey(owner);
+    const bytes = encodeOffsets(new Map([...this.offsetsOf(owner), ...next]));
+    const committed = this.#root.put(key, bytes);
+    return this.#written(committed, () => this.#root.get(key)?.equals(bytes) === true);
   }
 
-  /** lmdb puts all writes of one turn of the event loop into one transaction. */
   write({ changes, heads }: Write): Written {
-    for (const change of changes) {
-      if ('remove' in change) void handled(this.#root.remove(entryKey(change.remove)));
-      else {
-        const { key, value } = change.put;
-        void handled(this.#root.put(entryKey(change.put), encodeEntry(key, value)));
+    this.#serial += 1;
+    const bytes = encodeSerial(this.#serial);
+    const committed = this.#root.batch(() => {
+      for (const change of changes) {
+        if ('remove' in change) void this.#root.remove(entryKey(change.remove));
+        else {
+          const { key, value } = change.put;
+          void this.#root.put(entryKey(change.put), encodeEntry(key, value));
+        }
       }
-    }
-    let last: Promise<boolean> = Promise.resolve(true);
-    for (const head of heads) {
-      last = handled(this.#root.put(headsKey(head.topic), encodeHeads(head.heads)));
-    }
-    return this.#written(last);
-  }
-
-  async close(): Promise<void> {
-    await this.#root.close();
-  }
-
-  #written(committed: Promise<boolean>): Written {
-    const flushed = new Promise<void>((resolve, reject) => {
-      this.#root.flushed.then(() => resolve(), reject);
+      for (const head of heads) void this.#root.put(headsKey(head.topic), encodeHeads(head.heads));
+      void this.#root.put(SERIAL_KEY, bytes);
     });
-    return {
-      stored: handled(committed.then(() => undefined, reasonOf)),
-      durable: handled(flushed.catch(reasonOf)),
-    };
+    return this.#written(committed, () => this.#root.get(SERIAL_KEY)?.equals(bytes) === true);
+  }
+
+  /** Bounded, because after a failed write lmdb waits for its flush for ever. */
+  async close(): Promise<void> {
+    const closed = handled(this.#root.close());
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
+    });
+    await Promise.race([closed, late]);
+    clearTimeout(timer);
+  }
+
+  /**
+   * lmdb answers a write only when it is flushed. It is stored before that: as soon as it can be read back it is with the
+   * operating system, and killing this process no longer takes it away.
+   */
+  #written(committed: Promise<boolean>, isVisible: () => boolean): Written {
+    const durable = handled(committed.then(() => undefined, reasonOf));
+    const stored = new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        if (!isVisible()) return;
+        this.#looks.delete(look);
+        resolve();
+      };
+      this.#looks.add(look);
+      durable.then(resolve, (error) => {
+        this.refresh();
+        look();
+        reject(error);
+      });
+      durable.catch(() => undefined).finally(() => this.#looks.delete(look));
+    });
+    return { stored: handled(stored), durable };
+  }
+
+  /**
+   * lmdb tells its own code when a transaction has become visible, and nobody else. Listening in only says when to look; without it
+   * `stored` is as late as `durable`, and still right.
+   */
+  #listenForCommits(): void {
+    const { env } = this.#root as unknown as { env?: { startWriting?: StartWriting } };
+    const startWriting = env?.startWriting;
+    if (env === undefined || startWriting === undefined) return;
+    const listening: StartWriting = (address, report) =>
+      startWriting.call(env, address, (status) => {
+        const answer = report(status);
+        if (status === VISIBLE && this.#looks.size > 0) {
+          this.refresh();
+          for (const look of this.#looks) look();
+        }
+        return answer;
+      });
+    Object.defineProperty(env, 'startWriting', { value: listening });
   }
 }
 

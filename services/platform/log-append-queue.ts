@@ -13,9 +13,6 @@ interface Waiting {
 
 /** What keeping one entry costs besides its value, roughly; counted so that many small entries are bounded too. */
 const ENTRY_OVERHEAD_BYTES = 64;
-/** How long an earlier flush may stay unanswered after a later one was answered. */
-const OVERTAKEN_MS = 1000;
-
 /**
  * Appends on their way: everything that waits goes into the next transaction, one transaction at a time. So a failed one
  * leaves no hole before the next, and the slower the disk, the larger the groups.
@@ -29,7 +26,6 @@ export class AppendQueue {
     flushTimeoutMs: number;
     onStored: () => void;
   };
-  readonly #flushing = new Set<{ hurry: () => void }>();
   #waiting: Waiting[] = [];
   #isDraining = false;
   #bytesPending = 0;
@@ -86,44 +82,23 @@ export class AppendQueue {
   }
 
   /**
-   * Bounds a flush in time. LMDB gives no answer at all to a flush that failed, so no answer is a failure: then nothing on this
-   * disk can be trusted to be durable any more, and the log refuses to go on.
+   * Bounds a flush in time. After a flush that failed, a later one may succeed without having written the same pages, so
+   * nothing can be called durable any more and the log refuses to go on.
    */
   flushed(durable: Promise<void>): Promise<void> {
     const { name, flushTimeoutMs } = this.#options;
-    const result = new Promise<void>((resolve, reject) => {
+    return new Promise<void>((resolve, reject) => {
       const fail = (cause?: unknown): void => {
         this.#broken = logAppendFailed(
           name,
           'a flush to disk failed, so what was written last may not survive a loss of power. Check the disk, then restart this process.',
           cause,
         );
-        done();
         reject(this.#broken);
       };
-      let timer = setTimeout(fail, flushTimeoutMs);
-      const flush = {
-        hurry: () => {
-          clearTimeout(timer);
-          timer = setTimeout(fail, Math.min(OVERTAKEN_MS, flushTimeoutMs));
-        },
-      };
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#flushing.delete(flush);
-      };
-      this.#flushing.add(flush);
-      durable.then(() => {
-        for (const earlier of this.#flushing) {
-          if (earlier === flush) break;
-          earlier.hurry();
-        }
-        done();
-        resolve();
-      }, fail);
+      const timer = setTimeout(fail, flushTimeoutMs);
+      durable.then(resolve, fail).finally(() => clearTimeout(timer));
     });
-    result.catch(() => undefined);
-    return result;
   }
 
   /** Resolves when nothing waits and nothing is being flushed, also when that ended in a failure. */
@@ -194,4 +169,4 @@ const bytesOf = (entries: readonly LogEntry[]): number =>
   );
 
 const reasonOf = (error: unknown): string =>
-  `${error instanceof Error ? error.message : String(error)}. Nothing of this append is readable unless it is repeated; check the disk.`;
+  `${error instanceof Error ? error.message : String(error)}. Check the disk; the append may be repeated.`;

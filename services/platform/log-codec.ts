@@ -89,3 +89,12 @@ export const decodeOffsets = (bytes: Buffer | undefined): Map<number, number> =>
   }
   return offsets;
 };
+
+/** Counts the writes of the environment, so that each can be told from the one before. */
+export const SERIAL_KEY = ['serial'];
+export const encodeSerial = (serial: number): Buffer => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleBE(serial);
+  return bytes;
+};
+export const decodeSerial = (bytes: Buffer | undefined): number => bytes?.readDoubleBE(0) ?? 0;
