@@ -14,6 +14,7 @@ import type { Outbox } from './outbox.ts';
 import { createOutbox } from './outbox.ts';
 import type { BillingPlan, PeriodPlan } from './plan-period.ts';
 import { planPeriod } from './plan-period.ts';
+import { readingPatiently } from './repeat.ts';
 import { resumePushes } from './resume-pushes.ts';
 import { sendPushes } from './send-pushes.ts';
 import type { StripeAccess } from './stripe.ts';
@@ -178,9 +179,12 @@ const report = (run: BillingRun, logger: Logger): void => {
 
 /** Plans, pushes and proves usage-based bills. Starts nothing; every act is asked for. */
 export const createBiller = (deps: BillerDeps): Biller => {
-  const destination = deps.stripe ? createStripeDestination(deps.stripe) : null;
+  const wait = deps.wait ?? sleep;
+  const destination = deps.stripe
+    ? readingPatiently(createStripeDestination(deps.stripe), wait)
+    : null;
   const outbox = createOutbox(deps.warehouse, destination?.account ?? NO_ACCOUNT, deps.clock);
-  const shop: Shop = { ...deps, destination, outbox, wait: deps.wait ?? sleep };
+  const shop: Shop = { ...deps, destination, outbox, wait };
   const fence = createFence();
   const outcomes = deps.metrics.counter('billing_pushes_total', 'Pushes of usage by outcome', [
     'outcome',
@@ -204,8 +208,7 @@ export const createBiller = (deps: BillerDeps): Biller => {
     verify: ({ period }) =>
       fence('verify', async () => {
         checkPeriod(period);
-        const { outbox, clock, wait } = shop;
-        return verifyPushes(period, { outbox, destination: needDestination(shop), clock, wait });
+        return verifyPushes(period, { ...shop, destination: needDestination(shop) });
       }),
     planChargebee: async ({ period }) => {
       checkPeriod(period);

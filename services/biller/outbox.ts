@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { InstantSchema, type Period } from '../../schemas/instant.ts';
+import type { Period } from '../../schemas/instant.ts';
+import { InstantSchema } from '../../schemas/instant.ts';
 import type { Clock } from '../platform/clock.ts';
 import { toInstant } from '../platform/clock.ts';
 import { ReckonerError } from '../platform/errors.ts';
@@ -39,12 +40,6 @@ const COLUMNS = [
 const BLOCK_ROWS = 5_000;
 const LOAD_ROWS_MAX = 500_000;
 
-const sqlInstant = (instant: string): string => instant.replace('T', ' ').replace('Z', '');
-
-/** The view's instants as text, so that no driver setting decides about their form. */
-const instantColumn = (name: string): string =>
-  `if(isNull(${name}), '', formatDateTime(assumeNotNull(${name}), '%Y-%m-%dT%H:%i:%S.') || leftPad(toString(toUnixTimestamp64Milli(assumeNotNull(${name})) % 1000), 3, '0') || 'Z')`;
-
 const toRow = (push: PushRecord, recordedAt: string): unknown[] => [
   push.pushId,
   push.step,
@@ -56,18 +51,18 @@ const toRow = (push: PushRecord, recordedAt: string): unknown[] => [
   push.customer,
   push.meter,
   push.period,
-  sqlInstant(push.windowStart),
+  push.windowStart,
   push.revision,
   push.identifier,
   push.value.toString(),
-  sqlInstant(push.eventAt),
-  push.attemptedAt === null ? null : sqlInstant(push.attemptedAt),
-  push.verifiedAt === null ? null : sqlInstant(push.verifiedAt),
+  push.eventAt,
+  push.attemptedAt,
+  push.verifiedAt,
   push.reason,
-  sqlInstant(recordedAt),
+  recordedAt,
 ];
 
-type Row = Record<string, string | number>;
+type Row = Record<string, string | number | null>;
 
 const fromRow = (row: Row): PushRecord => {
   const text = (name: string): string => String(row[name] ?? '');
@@ -90,22 +85,19 @@ const fromRow = (row: Row): PushRecord => {
     customer: text('customer'),
     meter: text('meter'),
     period: text('period'),
-    windowStart: instant('window_start_text'),
+    windowStart: instant('window_start'),
     revision: Number(text('revision')),
     identifier: text('identifier'),
     value: BigInt(text('value')),
-    eventAt: instant('event_at_text'),
-    attemptedAt: optional('attempted_at_text'),
-    verifiedAt: optional('verified_at_text'),
+    eventAt: instant('event_at'),
+    attemptedAt: optional('attempted_at'),
+    verifiedAt: optional('verified_at'),
     reason: text('reason'),
   };
 };
 
-const SELECT = `SELECT push_id, step, state, account, mapping_id, tenant, customer, meter, period, revision, identifier,
-  toString(value) AS value, reason,
-  ${instantColumn('window_start')} AS window_start_text, ${instantColumn('event_at')} AS event_at_text,
-  ${instantColumn('attempted_at')} AS attempted_at_text, ${instantColumn('verified_at')} AS verified_at_text
-  FROM billing_pushes`;
+const SELECT = `SELECT push_id, step, state, account, mapping_id, tenant, customer, meter, period, window_start, revision, identifier,
+  value, event_at, attempted_at, verified_at, reason FROM billing_pushes`;
 
 /** The outbox of one account, in the table behind the view `billing_pushes`. */
 export const createOutbox = (warehouse: Warehouse, account: string, clock: Clock): Outbox => ({

@@ -3,13 +3,11 @@ import { toInstant } from '../platform/clock.ts';
 import type { PushRecord } from './core/push-record.ts';
 import type { MeterDestination, SendOutcome } from './meter-destination.ts';
 import type { Outbox } from './outbox.ts';
+import { CALLS_MAX, waitAfter } from './repeat.ts';
 
 /** Pushes marked `sending` by one block before their calls: what a crash leaves unknown at most. */
 const CHUNK_PUSHES = 100;
-const CALLS_MAX = 5;
 const LANES_MAX = 8;
-const FIRST_WAIT_MS = 250;
-const WAIT_MAX_MS = 30_000;
 
 export interface SendDeps {
   outbox: Outbox;
@@ -31,11 +29,6 @@ export interface SendTally {
   stopped: string | null;
 }
 
-const waitBefore = (call: number, outcome: SendOutcome): number => {
-  const asked = outcome.kind === 'rate_limited' ? outcome.retryAfterMs : null;
-  return Math.min(WAIT_MAX_MS, Math.max(asked ?? 0, FIRST_WAIT_MS * 2 ** (call - 1)));
-};
-
 /** Calls until there is an answer, at most `CALLS_MAX` times, always under the same identifier. Once unknown, a later 429 does not make it known. */
 const sendOne = async (push: PushRecord, deps: SendDeps): Promise<SendOutcome> => {
   let unclear: SendOutcome | null = null;
@@ -50,7 +43,8 @@ const sendOne = async (push: PushRecord, deps: SendDeps): Promise<SendOutcome> =
     if (outcome.kind === 'unknown') unclear = outcome;
     if (outcome.kind !== 'unknown' && outcome.kind !== 'rate_limited') return outcome;
     if (call >= CALLS_MAX) return unclear ?? outcome;
-    await deps.wait(waitBefore(call, outcome));
+    const askedMs = outcome.kind === 'rate_limited' ? outcome.retryAfterMs : null;
+    await deps.wait(waitAfter(call, askedMs));
   }
 };
 

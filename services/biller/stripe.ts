@@ -28,7 +28,8 @@ export const stripeAccountName = (access: StripeAccess): string => {
 const createClient = (access: StripeAccess): Stripe => {
   const url = access.baseUrl === undefined ? null : new URL(access.baseUrl);
   return new Stripe(access.apiKey, {
-    // Retrying is decided from the outbox, where an unknown outcome has a name.
+    // Retrying is decided from the outbox, where an unknown outcome has a name. A closed connection the client repeats once all
+    // the same, under an idempotency key.
     maxNetworkRetries: 0,
     timeout: access.timeoutMs ?? CALL_TIMEOUT_MS,
     telemetry: false,
