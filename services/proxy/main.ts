@@ -47,7 +47,7 @@ export interface RunningProxy extends RunningService {
 const CALLS_MAX = 8_192;
 const HEADER_BYTES_MAX = 32_768;
 const KEEP_ALIVE_MS = 65_000;
-const STOP_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 20_000;
 
 const listen = (server: Server, config: ProcessConfig['proxy']): Promise<number> =>
   new Promise((resolve, reject) => {

@@ -81,7 +81,7 @@ describe.skipIf(!existsSync(FILE))(
         expect(statement.completeness).toBe('full');
         expect(statement.rawUsage).toBeDefined();
         // A compaction's reply names no model.
-      if (!recording.uri.endsWith('/compact')) expect(statement.model).toBeDefined();
+        if (!recording.uri.endsWith('/compact')) expect(statement.model).toBeDefined();
         const { classes } = statement;
         const last = Object.assign({}, ...usages);
         if (flavour === 'anthropic.messages') {
