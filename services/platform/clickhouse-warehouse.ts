@@ -43,6 +43,9 @@ interface Engine {
 const MAX_BLOCK_ROWS = 10_000;
 /** The engine cuts a block at 256 MB and then numbers the pieces: a repeat with other cuts would lose rows. Stay far below. */
 const MAX_BLOCK_BYTES = 64 * 1024 * 1024;
+const MAX_WAITING = 1_000;
+/** People's queries may take seconds each. */
+const MAX_PEOPLE_WAITING = 32;
 const READ_ONLY_MEMORY_BYTES = 1_000_000_000;
 
 /** Decimals and 64-bit integers as strings, instants as `2026-11-21T20:15:00.123Z`, and such instants understood in comparisons. */
@@ -86,7 +89,7 @@ const clientSession = (client: ClickHouseClient): Session => ({
  * the next answer (measured on chDB 26.7), so after a failure a throw-away statement takes that away.
  */
 const chdbSession = (client: ClickHouseClient): Session => {
-  const lane = createLane();
+  const lane = createLane(MAX_WAITING);
   const plain = clientSession(client);
   const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
@@ -238,7 +241,7 @@ export const openWarehouse = async (options: WarehouseOptions): Promise<Warehous
       ? openChdbEngine(options.directory, database)
       : openServerEngine(options, database),
   );
-  const boundedLane = createLane();
+  const boundedLane = createLane(MAX_PEOPLE_WAITING);
   let closing: Promise<void> | undefined;
   return {
     kind: options.kind,
@@ -254,7 +257,7 @@ export const openWarehouse = async (options: WarehouseOptions): Promise<Warehous
     queryReadOnly: (sql, bounds) =>
       named('answer a read-only query', () => boundedLane(() => readBounded(engine, sql, bounds))),
     close: () => {
-      closing ??= boundedLane(() => engine.close());
+      closing ??= engine.close();
       return closing;
     },
   };

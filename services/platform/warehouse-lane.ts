@@ -46,14 +46,12 @@ export const asWarehouseError = (error: unknown, doing: string): ReckonerError =
   );
 };
 
-const MAX_WAITING = 1_000;
-
-/** One statement at a time, at most MAX_WAITING behind it. */
-export const createLane = (): (<T>(work: () => Promise<T>) => Promise<T>) => {
+/** One statement at a time; what would make more than `maxWaiting` is refused as retryable. */
+export const createLane = (maxWaiting: number): (<T>(work: () => Promise<T>) => Promise<T>) => {
   let tail: Promise<unknown> = Promise.resolve();
   let waiting = 0;
   return (work) => {
-    if (waiting >= MAX_WAITING) {
+    if (waiting >= maxWaiting) {
       return Promise.reject(
         new ReckonerError(
           'WAREHOUSE_FAILED',
