@@ -175,6 +175,15 @@ const describe = (call: Call): { difference: AttemptDifference; lines: Line[] } 
   return { difference, lines };
 };
 
+/** What needs somebody comes first; then in the order of the provider's ids, so that runs can be compared. */
+const faultsFirst = (a: AttemptDifference, b: AttemptDifference): number => {
+  if (a.flagged !== b.flagged) return a.flagged ? 1 : -1;
+  if (a.provider_request_id !== b.provider_request_id) {
+    return a.provider_request_id < b.provider_request_id ? -1 : 1;
+  }
+  return (a.event_ids[0] ?? '') < (b.event_ids[0] ?? '') ? -1 : 1;
+};
+
 /**
  * Compares our attempts with the provider's own record of each call and names every difference. A call of theirs that we
  * cannot find and a flagged attempt of ours that has no id of theirs are taken for the same call where model and size fit:
@@ -208,5 +217,6 @@ export const matchAttempts = (
     }
     for (const part of perCell.values()) result.contributions.push({ ...part, kind, flagged });
   }
+  result.differences.sort(faultsFirst);
   return result;
 };

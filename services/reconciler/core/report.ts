@@ -86,7 +86,7 @@ const table = (rows: readonly (readonly string[])[], rightFrom: number): string[
   );
 };
 
-const countOf = (count: number): string => (count === 0 ? '' : `${count} `);
+const countOf = (count: number): string => (count === 0 ? '' : ` (${count})`);
 
 const summaryLines = (report: ReconciliationReport): string[] => {
   const amounts = [
@@ -99,7 +99,7 @@ const summaryLines = (report: ReconciliationReport): string[] => {
     ['ledger', '', print(report.ledger_usd, places)],
     ...report.causes.map((cause) => [
       cause.class,
-      `${countOf(cause.count)}${cause.text}`,
+      `${cause.text}${countOf(cause.count)}`,
       print(cause.amount_usd, places, true),
     ]),
     ['statement', '', print(report.statement_usd, places)],
