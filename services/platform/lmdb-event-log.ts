@@ -224,7 +224,7 @@ const letReadersGo = (directory: string): Promise<(() => void)[]> =>
       .map(([reader]) => reader.letGo()),
   );
 
-export interface LmdbEventLogOptions {
+interface LmdbEventLogOptions {
   directory: string;
   name: string;
   /** Appends beyond this many bytes not yet flushed are refused with LOG_FULL. */

@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { ReckonerError } from './errors.ts';
 
 /** Holding it means: no other process writes this directory. The operating system gives it back when the process dies, however it dies. */
-export interface DirectoryLock {
+interface DirectoryLock {
   /** Tells readers that the directory is ready, and later starters who holds it. */
   announce(): void;
   release(): void;

@@ -38,7 +38,7 @@ const listen = (server: Server, path: string): Promise<void> =>
   });
 
 /** The writer's side: tells every connected reader that there is something new. */
-export interface WakeServer {
+interface WakeServer {
   wakeAll(): void;
   close(): Promise<void>;
 }

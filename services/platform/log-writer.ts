@@ -28,7 +28,7 @@ import { Wakes } from './log-wakes.ts';
 const TRIM_STEP_ENTRIES = 1000;
 
 /** What the writer holds besides its environment, given back when it closes. */
-export interface Held {
+interface Held {
   wakeAll(): void;
   close(): Promise<void>;
   release(): void;
