@@ -57,7 +57,8 @@ interface Waiting {
 /** Brokers accept batches of 1 MiB per partition unless told otherwise; record framing takes the rest. */
 const MAX_PARTITION_BYTES = 900_000;
 const MAX_BATCH_BYTES = 4_000_000;
-const MAX_BATCH_ENTRIES = 5_000;
+/** kafkajs copies its list of a partition for every message of it: a request's cost grows with the square of this. */
+const MAX_BATCH_ENTRIES = 2_000;
 const RECORD_OVERHEAD_BYTES = 64;
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 2_000;

@@ -29,7 +29,9 @@ export const createKafkaLogSink = (logger: Logger): ((entry: KafkaLogEntry) => v
       const value = entry.log[name];
       if (typeof value === 'string' || typeof value === 'number') fields[name] = value;
     }
-    logger.warn(fields, entry.log.message);
+    // An error code in an answer: retried, or the rejection of the call that asked.
+    if (entry.log.message.startsWith('Response ')) logger.debug(fields, entry.log.message);
+    else logger.warn(fields, entry.log.message);
   };
 };
 

@@ -17,6 +17,9 @@ export interface ClusterDoor {
   addTargetTopic(topic: string): Promise<void>;
   refreshMetadata(): Promise<void>;
   removeBroker(options: { host: string; port: number }): void;
+  fetchTopicsOffset(
+    topics: { topic: string; partitions: { partition: number }[]; fromBeginning: boolean }[],
+  ): Promise<{ partitions: { partition: number; offset: string }[] }[]>;
   findLeaderForPartitions(topic: string, partitions: number[]): { [leader: string]: number[] };
   findBroker(node: { nodeId: string }): Promise<{
     fetch(request: {
@@ -146,6 +149,34 @@ export const followDirectly = async (
       await recover(options, error);
     }
   }
+};
+
+/** The oldest and the next offset of every partition. */
+export const rangesDirectly = async (
+  door: ClusterDoor,
+  topic: string,
+  partitions: readonly number[],
+): Promise<OffsetRange[]> => {
+  await door.connect();
+  await door.addTargetTopic(topic);
+  const asked = { topic, partitions: partitions.map((partition) => ({ partition })) };
+  const [ends, starts] = await Promise.all([
+    door.fetchTopicsOffset([{ ...asked, fromBeginning: false }]),
+    door.fetchTopicsOffset([{ ...asked, fromBeginning: true }]),
+  ]);
+  const oldest = new Map(
+    starts.flatMap((one) => one.partitions.map(({ partition, offset }) => [partition, offset])),
+  );
+  const ranges = ends
+    .flatMap((one) => one.partitions)
+    .map(({ partition, offset }) => {
+      const end = Number(offset);
+      return { partition, start: Number(oldest.get(partition) ?? Number.NaN), end };
+    });
+  if (ranges.length !== partitions.length || ranges.some(({ start }) => Number.isNaN(start))) {
+    throw new Error(`some partitions of ${topic} have no leader`);
+  }
+  return ranges.sort((a, b) => a.partition - b.partition);
 };
 
 /** Reads one partition up to its end, or `maxEntries`. The caller has checked that the range holds the offset. */

@@ -30,9 +30,10 @@ const MAX_RETRY_MS = 1_000;
 const RETRIES = 30;
 /** At the opening a cluster that is away is told soon. */
 const OPENING_RETRIES = 8;
-const SESSION_TIMEOUT_MS = 30_000;
+/** A reader that was killed blocks its partitions for so long; one in a long handler beats meanwhile. */
+const SESSION_TIMEOUT_MS = 10_000;
 const REBALANCE_TIMEOUT_MS = 60_000;
-const HEARTBEAT_INTERVAL_MS = 3_000;
+const HEARTBEAT_INTERVAL_MS = 2_000;
 /** How long a broker may hold a request that finds nothing; new records are answered at once. */
 const MAX_WAIT_MS = 250;
 const MAX_BYTES = 8_388_608;

@@ -16,7 +16,7 @@ import type { ProduceSession } from './kafka-appender.ts';
 import { KafkaAppender } from './kafka-appender.ts';
 import type { KafkaDelivery } from './kafka-delivery.ts';
 import type { ClusterDoor } from './kafka-direct-reader.ts';
-import { followDirectly, readDirectly } from './kafka-direct-reader.ts';
+import { followDirectly, rangesDirectly, readDirectly } from './kafka-direct-reader.ts';
 import type { GroupMember } from './kafka-group-reader.ts';
 import { gatherBatches } from './kafka-group-reader.ts';
 import { subscribeOnKafka } from './kafka-subscription.ts';
@@ -25,7 +25,6 @@ import type { Logger } from './logger.ts';
 
 /** The part of the kafkajs admin client a log needs. */
 export interface LogAdmin {
-  fetchTopicOffsets(topic: string): Promise<{ partition: number; high: string; low: string }[]>;
   fetchOffsets(options: {
     groupId: string;
     topics: string[];
@@ -65,13 +64,15 @@ export class KafkaEventLog implements EventLog {
   readonly #options: KafkaLogOptions;
   readonly #appender: KafkaAppender;
   readonly #subscriptions = new Set<Subscription>();
-  #readDoor: ClusterDoor | null = null;
+  /** For questions and reads; each subscription has its own. */
+  readonly #door: ClusterDoor;
   #closed = false;
 
   constructor(doors: KafkaDoors, options: KafkaLogOptions) {
     this.name = options.name;
     this.#doors = doors;
     this.#options = options;
+    this.#door = doors.openCluster();
     this.#appender = new KafkaAppender({
       name: options.name,
       openSession: (signal) => doors.openSession(signal),
@@ -89,12 +90,8 @@ export class KafkaEventLog implements EventLog {
     const range = (await this.ranges(from.topic)).find((one) => one.partition === from.partition);
     if (range === undefined || from.offset >= range.end) return [];
     if (from.offset < range.start) throw logTrimmed(this.name, from, range.start);
-    return this.#asking('read', () => {
-      this.#readDoor ??= this.#doors.openCluster();
-      const door = this.#readDoor;
-      const bounds = { end: range.end, maxEntries };
-      return readDirectly({ door, topicOnCluster: this.#onCluster(from.topic) }, from, bounds);
-    });
+    const reader = { door: this.#door, topicOnCluster: this.#onCluster(from.topic) };
+    return this.#asking('read', () => readDirectly(reader, from, { end: range.end, maxEntries }));
   }
 
   subscribe(options: SubscribeOptions): Subscription {
@@ -133,12 +130,9 @@ export class KafkaEventLog implements EventLog {
   }
 
   async ranges(topic: TopicName): Promise<readonly OffsetRange[]> {
-    const answer = await this.#asking('ranges', () =>
-      this.#doors.admin.fetchTopicOffsets(this.#onCluster(topic)),
+    return this.#asking('ranges', () =>
+      rangesDirectly(this.#door, this.#onCluster(topic), ALL_PARTITIONS),
     );
-    return answer
-      .map(({ partition, low, high }) => ({ partition, start: Number(low), end: Number(high) }))
-      .sort((a, b) => a.partition - b.partition);
   }
 
   /** Nothing to do: the brokers compact, in their own time. */
@@ -171,7 +165,7 @@ export class KafkaEventLog implements EventLog {
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
     this.#closed = true;
     await this.#appender.close(CLOSE_GRACE_MS);
-    await this.#readDoor?.disconnect();
+    await this.#door.disconnect();
     await this.#doors.admin.disconnect();
   }
 
@@ -190,6 +184,8 @@ export class KafkaEventLog implements EventLog {
         if (attempt === ATTEMPTS) throw unreachable(this.name, what, error);
         await sleep(backoffMs);
         backoffMs *= 3;
+        // Leaders may have moved. When this fails too, the next attempt says why.
+        await this.#door.refreshMetadata().catch(() => undefined);
       }
     }
   }

@@ -15,6 +15,7 @@ export interface TopicAdmin {
   listTopics(): Promise<string[]>;
   describeCluster(): Promise<{ brokers: readonly unknown[] }>;
   createTopics(options: { topics: TopicConfig[]; waitForLeaders: boolean }): Promise<boolean>;
+  fetchTopicOffsets(topic: string): Promise<unknown>;
   fetchTopicMetadata(options: { topics: string[] }): Promise<{ topics: TopicMetadata[] }>;
 }
 
@@ -62,13 +63,21 @@ export const clusterTopics = (): TopicName[] =>
     .filter((topic) => !topic.local)
     .map((topic) => topic.name);
 
-const awaitTopics = async (admin: TopicAdmin, names: string[]): Promise<TopicMetadata[]> => {
+/** Resolves when every topic has leaders, and those just created answer for their partitions. */
+const awaitTopics = async (
+  admin: TopicAdmin,
+  names: string[],
+  created: string[],
+): Promise<TopicMetadata[]> => {
   const deadlineMs = performance.now() + READY_TIMEOUT_MS;
   for (;;) {
     try {
       const { topics } = await admin.fetchTopicMetadata({ topics: names });
       const led = topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0));
-      if (led && topics.length === names.length) return topics;
+      if (led && topics.length === names.length) {
+        for (const name of created) await admin.fetchTopicOffsets(name);
+        return topics;
+      }
     } catch (error) {
       if (performance.now() > deadlineMs) throw error;
     }
@@ -98,7 +107,8 @@ export const ensureTopics = async (admin: TopicAdmin, prefix: string): Promise<v
     await admin.createTopics({ topics, waitForLeaders: false });
   }
   const names = wanted.map((topic) => prefix + topic);
-  for (const { name, partitions } of await awaitTopics(admin, names)) {
+  const created = missing.map((topic) => prefix + topic);
+  for (const { name, partitions } of await awaitTopics(admin, names, created)) {
     if (partitions.length === PARTITIONS) continue;
     throw new ReckonerError(
       'CONFIG_INVALID',
