@@ -106,9 +106,14 @@ export const consumeBatches = <Kind extends EnvelopeKind>(
       onBatch,
     }),
   );
+  const ended = Promise.all(subscriptions.map((s) => s.ended)).then(() => undefined);
+  const caughtUp = Promise.all(subscriptions.map((s) => s.caughtUp)).then(() => undefined);
+  // A subscription that fails never catches up: whoever waits for that must learn of it.
+  const caughtUpOrFailed = Promise.race([caughtUp, ended]);
+  caughtUpOrFailed.catch(() => {});
   return {
-    caughtUp: Promise.all(subscriptions.map((s) => s.caughtUp)).then(() => undefined),
-    ended: Promise.all(subscriptions.map((s) => s.ended)).then(() => undefined),
+    caughtUp: caughtUpOrFailed,
+    ended,
     lag: () => {
       let total = 0;
       for (const subscription of subscriptions) {
