@@ -69,9 +69,9 @@ export const createClientRelay = (
     finish: async () => {
       await decoder?.end();
       if (filter) send(filter.end());
-      if (held) res.write(held);
+      if (held) res.end(held);
+      else res.end();
       held = null;
-      res.end();
     },
     cut: () => {
       if (filter) send(filter.end());

@@ -81,7 +81,13 @@ export const factOf = (
   const { completeness } = statement;
   const needsCount = completeness === 'none' || completeness === 'part';
   const requestId = providerRequestId(progress.headers);
-  if (completeness === 'unreadable') parts.metrics.unreadable.inc({ flavour: record.flavour });
+  if (completeness === 'unreadable') {
+    parts.metrics.unreadable.inc({ flavour: record.flavour });
+    parts.logger.warn(
+      { event_id: record.event_id, upstream: record.upstream, flavour: record.flavour },
+      'the usage a reply states could not be read',
+    );
+  }
   return closeAttempt(record, statement, {
     ...about,
     closedAt: toInstant(parts.clock.nowMs()),

@@ -31,11 +31,16 @@ interface Exchange {
   /** Settles when the head of the answer has been dealt with. */
   starting: Promise<void>;
   releaseDrain: () => void;
+  /** Runs while the client takes nothing. */
+  stall: NodeJS.Timeout | undefined;
   ended: boolean;
 }
 
 /** Bytes read of an answer that nobody gets: the client left, or another attempt follows. */
 const DRAIN_BYTES_MAX = 67_108_864;
+
+/** How long a client may take nothing of an answer that is there for it. */
+const STALL_MAX_MS = 120_000;
 
 const giveUp = (on: Exchange, why: NonNullable<Progress['gaveUp']>): void => {
   on.progress.gaveUp ??= why;
@@ -83,13 +88,25 @@ const whenStarted = async (
   control.resume();
 };
 
+/** Stops reading until the client has taken what there is. One that takes nothing for long counts as gone. */
+const holdBack = (on: Exchange): void => {
+  on.control.pause();
+  on.stall ??= setTimeout(() => on.call.res.destroy(), STALL_MAX_MS);
+};
+
+const goOn = (on: Exchange): void => {
+  clearTimeout(on.stall);
+  on.stall = undefined;
+  on.control.resume();
+};
+
 const whenData = (on: Exchange, chunk: Buffer): void => {
   const { progress } = on;
   progress.ttftMs ??= on.parts.clock.monotonicMs() - progress.startedMs;
   progress.decoder.write(chunk);
   const forNobody = progress.waitMs !== null || on.call.client.left();
   if (!forNobody) {
-    if (!on.relay.write(chunk)) on.control.pause();
+    if (!on.relay.write(chunk)) holdBack(on);
     return;
   }
   progress.bytesForNobody += chunk.length;
@@ -157,6 +174,7 @@ export const exchange = (
     if (on.ended) return;
     on.ended = true;
     call.res.off('drain', resume);
+    clearTimeout(on.stall);
     forgetShutdown();
     close(on, kind).then(resolve, reject);
   };
@@ -171,9 +189,10 @@ export const exchange = (
     mayRetry: about.mayRetry,
     starting: Promise.resolve(),
     releaseDrain: () => undefined,
+    stall: undefined,
     ended: false,
   };
-  const resume = (): void => on.control.resume();
+  const resume = (): void => goOn(on);
   call.res.on('drain', resume);
   const forgetShutdown = parts.onShutdown(() => giveUp(on, 'shutdown'));
   const { upstream, body } = call;

@@ -214,6 +214,30 @@ test('a log that cannot take the opened record is answered 503 before anything g
   expect(provider.seen).toHaveLength(0);
 });
 
+test('a flush that fails is answered 503, and what was asked of the provider is still on record', async () => {
+  const office = createMemoryEventLog('office');
+  const provider = await startUpstream((_req, res) => res.end(REPLY));
+  await putUpstream(office, { base_url: provider.url });
+  await putKey(office);
+  const localLog = createMemoryEventLog('proxy-1');
+  const { url } = await startTestProxy({ office, localLog });
+  const append = localLog.append.bind(localLog);
+  localLog.append = (entries): Appended => {
+    const { stored, durable } = append(entries);
+    if (entries.length > 1) return { stored, durable };
+    const failed = Promise.reject(new Error('flush failed'));
+    failed.catch(() => undefined);
+    return { stored, durable: failed };
+  };
+  const reply = await call(`${url}/v1/chat/completions`, CHAT);
+  expect([reply.status, JSON.parse(reply.body.toString()).error.code]).toEqual([
+    503,
+    'cannot_meter',
+  ]);
+  expect(provider.seen).toHaveLength(1);
+  expect(await readEvents(localLog)).toMatchObject([{ ending: 'unknown', http_status: 200 }]);
+});
+
 test('a budget blocks by signal, obeys only the greatest version, and unblocks', async () => {
   const { url, office } = await house();
   await putBudget(office);
