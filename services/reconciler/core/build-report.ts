@@ -12,7 +12,7 @@ import { matchAttempts } from './match-attempts.ts';
 import { createModelNaming } from './model-names.ts';
 import type { CellReport, ReconciliationReport } from './report.ts';
 import type { Cause, CellFacts } from './variance.ts';
-import { explainCell } from './variance.ts';
+import { CALL_TEXTS, explainCell, FLAGGED_TEXT } from './variance.ts';
 
 export interface ReconciliationInput {
   readonly run_id: string;
@@ -56,22 +56,50 @@ const reportCell = (
   };
 };
 
-/** Causes of all cells, summed where class and text are the same. */
-const totalCauses = (cells: readonly CellReport[]): Cause[] => {
-  const totals = new Map<string, Cause>();
-  for (const cause of cells.flatMap((cell) => cell.causes)) {
-    const key = `${cause.class}\n${cause.text}`;
-    const before = totals.get(key);
-    totals.set(key, {
-      ...cause,
-      amount_usd: formatAmount(
-        scaledAmount(before?.amount_usd ?? '0') + scaledAmount(cause.amount_usd),
-      ),
-      count: (before?.count ?? 0) + cause.count,
-    });
+/** Calls behind each cause: one call lies in several cells and is counted once. */
+const countCalls = (matching: MatchResult | null): Map<string, number> => {
+  const counts = new Map<string, number>();
+  for (const { flagged, kind } of matching?.differences ?? []) {
+    const text = flagged ? FLAGGED_TEXT : CALL_TEXTS[kind];
+    counts.set(text, (counts.get(text) ?? 0) + 1);
   }
-  return [...totals.values()].sort((a, b) =>
-    a.explained === b.explained ? a.class.localeCompare(b.class) : a.explained ? -1 : 1,
+  return counts;
+};
+
+interface CauseTotal {
+  cause: Cause;
+  amount: bigint;
+  lines: number;
+  /** Per model the most of any cell: an attempt has a line in several meters of one model. */
+  attempts: Map<string, number>;
+}
+
+const sumByText = (cells: readonly CellReport[]): Map<string, CauseTotal> => {
+  const totals = new Map<string, CauseTotal>();
+  for (const cell of cells) {
+    for (const cause of cell.causes) {
+      const key = `${cause.class}\n${cause.text}`;
+      const total = totals.get(key) ?? { cause, amount: 0n, lines: 0, attempts: new Map() };
+      total.amount += scaledAmount(cause.amount_usd);
+      total.lines += cause.count;
+      total.attempts.set(cell.model, Math.max(total.attempts.get(cell.model) ?? 0, cause.count));
+      totals.set(key, total);
+    }
+  }
+  return totals;
+};
+
+/** Causes of all cells, summed where class and text are the same; the explained ones first. */
+const totalCauses = (cells: readonly CellReport[], matching: MatchResult | null): Cause[] => {
+  const calls = countCalls(matching);
+  const sums = [...sumByText(cells).values()].map(({ cause, amount, lines, attempts }): Cause => {
+    const ofLines = cause.class === 'scope' || cause.class === 'rounding';
+    const most = [...attempts.values()].reduce((sum, count) => sum + count, 0);
+    const count = calls.get(cause.text) ?? (ofLines ? lines : most);
+    return { ...cause, amount_usd: formatAmount(amount), count };
+  });
+  return sums.sort((a, b) =>
+    a.explained === b.explained ? (a.class < b.class ? -1 : 1) : a.explained ? -1 : 1,
   );
 };
 
@@ -160,10 +188,10 @@ export const buildReport = (input: ReconciliationInput): ReconciliationReport =>
   const files = new Map(input.statements.files.map((file) => [file.statement_id, file]));
   const sums = effectiveSums(input.statements.sums, files);
   const items = (calls?.items ?? []).filter((item) => item.provider === provider);
-  const model = createModelNaming([
-    ...sums.flatMap((sum) => sum.model ?? []),
-    ...items.map((item) => item.model),
-  ]);
+  const model = createModelNaming(
+    sums.flatMap((sum) => sum.model ?? []),
+    items.map((item) => item.model),
+  );
   const cell = createCellNaming(provider, model);
   const facts = collectCells(input.ledger, input.unrated, { files, sums }, { cell, model });
   const matching = calls ? matchAttempts(calls, items, cell) : null;
@@ -179,7 +207,7 @@ export const buildReport = (input: ReconciliationInput): ReconciliationReport =>
       .filter((file) => used.has(file.statement_id))
       .map(({ statement_id, file_name, lines }) => ({ statement_id, file_name, lines })),
     ...totals(cells, input.tolerance_usd),
-    causes: totalCauses(cells),
+    causes: totalCauses(cells, matching),
     cells,
     unmapped: listUnmapped(sums),
     attempts: matching && {

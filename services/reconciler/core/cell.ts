@@ -16,9 +16,21 @@ export const UNMAPPED_CELL: CellName = { model: '', meter: UNMAPPED };
 /** Names the cell of a charge, a statement line or an item. */
 export type CellNaming = (model: string, meter: Meter) => CellName;
 
-export const createCellNaming =
-  (provider: string, nameModel: (model: string) => string): CellNaming =>
-  (model, meter) =>
-    isBilledWithoutModel(meter)
-      ? { model: ANY_MODEL, meter }
-      : { model: nameModel(model), meter: meterGroupOf(provider, meter) };
+/** Names are worked out once: a month has millions of charges and some dozens of cells. */
+export const createCellNaming = (
+  provider: string,
+  nameModel: (model: string) => string,
+): CellNaming => {
+  const cells = new Map<string, CellName>();
+  return (model, meter) => {
+    const key = cellKey({ model, meter });
+    let cell = cells.get(key);
+    if (cell === undefined) {
+      cell = isBilledWithoutModel(meter)
+        ? { model: ANY_MODEL, meter }
+        : { model: nameModel(model), meter: meterGroupOf(provider, meter) };
+      cells.set(key, cell);
+    }
+    return cell;
+  };
+};

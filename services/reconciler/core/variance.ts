@@ -40,7 +40,8 @@ export interface CellFacts {
   readonly ledgerKnowsModel: boolean;
 }
 
-const FAULTS: Record<DifferenceKind, string> = {
+/** Texts of causes that are single calls. */
+export const CALL_TEXTS: Record<DifferenceKind, string> = {
   missing_event: 'calls the provider bills and we have no event of',
   extra_event: 'calls we charge and the provider does not bill',
   charged_twice: 'calls of the provider that we charge twice',
@@ -48,6 +49,7 @@ const FAULTS: Record<DifferenceKind, string> = {
   quantity: 'calls with other quantities',
   price: 'calls with the same quantities at another price',
 };
+export const FLAGGED_TEXT = 'attempts whose usage the provider did not state to us';
 
 const magnitude = (value: bigint): bigint => (value < 0n ? -value : value);
 
@@ -76,11 +78,11 @@ const nameAttempts = (split: CauseSplit, contributions: readonly CellContributio
   }
   for (const { of, amount, count } of sums.values()) {
     if (of.flagged) {
-      const text = 'attempts whose usage the provider did not state to us';
+      const text = FLAGGED_TEXT;
       split.name({ class: 'volume', explained: true, count, text }, amount);
     } else {
       const variance = of.kind === 'price' ? 'price' : 'unexplained';
-      split.name({ class: variance, explained: false, count, text: FAULTS[of.kind] }, amount);
+      split.name({ class: variance, explained: false, count, text: CALL_TEXTS[of.kind] }, amount);
     }
   }
 };

@@ -75,6 +75,24 @@ describe('causes call by call', () => {
     ]);
   });
 
+  it('compares calls that name the snapshot with a statement that names only the model', () => {
+    const named = { model: 'claude-haiku-4-5-20251001' };
+    const result = ofCalls(
+      [charge('r1', 'output_text', named)],
+      [item('r1', 'output_text', named), item('r2', 'output_text', named)],
+      { sums: [line('output_text', '0.2', { model: 'claude-haiku-4-5' })] },
+    );
+    expect(result.cells).toMatchObject([{ model: 'claude-haiku-4-5', delta_usd: '0.1' }]);
+    expect(result.causes).toMatchObject([
+      { text: expect.stringContaining('no event of'), amount_usd: '0.1', count: 1 },
+    ]);
+  });
+
+  it('counts a call once in the causes, in however many meters it differs', () => {
+    const result = ofCalls([], [item('r2', 'output_text'), item('r2', 'input_uncached')]);
+    expect(result.causes).toMatchObject([{ amount_usd: '0.2', count: 1 }]);
+  });
+
   it('finds reasoning counted as text where the record tells them apart, although no money differs', () => {
     const result = ofCalls(
       [charge('r1', 'output_text', { quantity: '20', amount_usd: '0.2' })],
