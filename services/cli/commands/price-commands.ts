@@ -44,9 +44,7 @@ const printRateLine = (line: RateLine, options: OutputOptions): void => {
       );
     }
   } else if ('unrated' in line) {
-    process.stdout.write(
-      `${line.index}  unrated: ${line.unrated.reason} (${line.unrated.detail})\n`,
-    );
+    process.stdout.write(`${line.index}  unrated: ${line.unrated} (${line.detail})\n`);
   } else {
     process.stderr.write(`line ${line.error.line}: ${line.error.message}\n`);
   }

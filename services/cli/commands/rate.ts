@@ -43,7 +43,7 @@ export interface RateCharge {
 /** One answer a line of input. `index` counts the requests from 0; an error carries the line of the file, from 1. */
 export type RateLine =
   | { index: number; total_usd: string; book: string; charges: RateCharge[] }
-  | { index: number; unrated: { reason: string; detail: string } }
+  | { index: number; unrated: string; detail: string }
   | { index: number; error: { line: number; message: string } };
 
 export interface RateFileOptions {
@@ -94,7 +94,7 @@ const rateOne = (text: string, index: number, line: number, options: RateFileOpt
     },
     options.books,
   );
-  if (!priced.ok) return { index, unrated: { reason: priced.reason, detail: priced.detail } };
+  if (!priced.ok) return { index, unrated: priced.reason, detail: priced.detail };
   const charges = priced.charges.map(({ meter, quantity, unit_price, amount_usd, price_id }) => ({
     class: meter,
     quantity,

@@ -64,7 +64,7 @@ describe('rate FILE', () => {
       { ...mini, model: 'gpt-99', classes: { output_text: '1' } },
       { ...mini, classes: { output_text: 1000000 } },
     ]);
-    expect(answers[0]).toMatchObject({ index: 0, unrated: { reason: 'unknown_model' } });
+    expect(answers[0]).toMatchObject({ index: 0, unrated: 'unknown_model' });
     expect(answers[1]).toMatchObject({ index: 1, total_usd: '0.6' });
   });
 
@@ -90,7 +90,7 @@ describe('rate FILE', () => {
     expect(await total({ asOf: '2025-01-01T00:00:00.000Z' })).toMatchObject({ total_usd: '10' });
     expect(await total({ asOf: AT })).toMatchObject({ total_usd: '2' });
     expect(await total({ asOf: AT, knownAt: '2026-01-01T00:00:00.000Z' })).toMatchObject({
-      unrated: { reason: 'unknown_model' },
+      unrated: 'unknown_model',
     });
     expect(await total({})).toMatchObject({ error: { line: 1 } });
   });

@@ -1,0 +1,126 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { runCli } from '../helpers/run-cli.ts';
+
+const folder = (): string => {
+  const path = mkdtempSync(join(tmpdir(), 'reckoner-cli-'));
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+};
+const configFile = (text: string): string => {
+  const path = join(folder(), 'reckoner.yaml');
+  writeFileSync(path, text);
+  return path;
+};
+
+describe('a configuration that cannot be used gets one message and exit code 2', () => {
+  test('YAML that does not parse: the place', async () => {
+    const path = configFile('process:\n  proxy: { port: 1\nrecords: [\n');
+    const run = await runCli(['config', 'check', '--config', path]);
+    expect(run.code).toBe(2);
+    expect(run.stdout).toBe('');
+    expect(run.stderr).toMatch(/is not valid YAML at line \d+, column \d+/);
+  });
+
+  test('values of the wrong kind: every problem at once, by its path', async () => {
+    const path = configFile(
+      'process: { proxy: { port: eighty }, log_level: loud }\nrecords: { budgets: [{ id: b, tenant: acme, limit_usd: 20 }] }\n',
+    );
+    const run = await runCli(['up', '--config', path]);
+    expect(run.code).toBe(2);
+    for (const place of [
+      'process.proxy.port',
+      'process.log_level',
+      'records.budgets.0.limit_usd',
+    ]) {
+      expect(run.stderr).toContain(place);
+    }
+    expect(run.stderr).not.toMatch(/\n\s+at /);
+  });
+
+  test('a file that is not there', async () => {
+    const run = await runCli(['up', '--config', '/nowhere/reckoner.yaml']);
+    expect(run.code).toBe(2);
+    expect(run.stderr).toContain('Cannot read the configuration /nowhere/reckoner.yaml (ENOENT)');
+  });
+
+  test('a secret that is not set: its name, and never a value', async () => {
+    const path = configFile(
+      'records: { tenants: [{ id: acme }], keys: [{ id: k, tenant: acme, secret: { env: RECKONER_TEST_NO_SUCH_KEY } }] }\n',
+    );
+    const run = await runCli(['config', 'check', '--config', path]);
+    expect(run.code).toBe(2);
+    expect(run.stderr).toContain('RECKONER_TEST_NO_SUCH_KEY');
+  });
+
+  test('Kafka asked for without brokers', async () => {
+    const run = await runCli(['config', 'check'], { EVENT_LOG: 'kafka', KAFKA_BROKERS: '' });
+    expect(run.code).toBe(2);
+    expect(run.stderr).toContain('process.event_log.brokers');
+  });
+
+  test('a data directory that is a file: the supervisor stops instead of trying for ever', async () => {
+    const path = join(folder(), 'data');
+    writeFileSync(path, 'not a directory');
+    const run = await runCli(['up'], {
+      RECKONER_DATA_DIR: path,
+      RECKONER_PROXY_PORT: '0',
+      RECKONER_CONSOLE_PORT: '0',
+    });
+    expect(run.code).toBe(2);
+    expect(run.stderr).toContain(`Cannot use the data directory ${path}`);
+  });
+});
+
+test.skipIf(!existsSync('/usr/bin/node') && !existsSync('/usr/local/bin/node'))(
+  'a Node that is too old gets one clear message, whatever the verb',
+  () => {
+    const old = ['/usr/local/bin/node', '/usr/bin/node'].find((path) => existsSync(path)) ?? '';
+    const version = spawnSync(old, ['--version'], { encoding: 'utf8' }).stdout;
+    const run = spawnSync(old, ['services/cli/bin.js', 'demo'], { encoding: 'utf8' });
+    if (/^v(2[4-9]|[3-9]\d)/.test(version)) return;
+    expect(run.status).toBe(1);
+    expect(run.stderr).toContain('Reckoner needs Node 24.12 or newer');
+    expect(run.stderr.trim().split('\n')).toHaveLength(2);
+  },
+);
+
+describe('what the command line answers without a house', () => {
+  test('an unknown verb is a usage error', async () => {
+    const run = await runCli(['fly']);
+    expect(run.code).toBe(2);
+    expect(run.stderr).toContain("unknown command 'fly'");
+  });
+
+  test('rate says what usage would cost', async () => {
+    const path = join(folder(), 'usage.jsonl');
+    const line = (model: string) =>
+      JSON.stringify({
+        provider: 'openai',
+        model,
+        at: '2026-11-01T00:00:00.000Z',
+        classes: { input_uncached: '900', cache_read: '300', output_text: '211' },
+      });
+    writeFileSync(path, `${line('gpt-4o-mini-2024-07-18')}\n${line('gpt-99')}\n`);
+    const run = await runCli(['rate', path, '--json']);
+    expect(run.code).toBe(0);
+    const [priced, unpriced] = run.stdout
+      .trim()
+      .split('\n')
+      .map((text) => JSON.parse(text));
+    // 900 x 0.15 + 300 x 0.075 + 211 x 0.60 = 135 + 22.5 + 126.6 = 284.1 USD per million
+    expect(priced).toMatchObject({ index: 0, total_usd: '0.0002841', book: 'openai@1' });
+    expect(unpriced).toMatchObject({ index: 1, unrated: 'unknown_model' });
+  });
+
+  test('a verb that needs the back office says how to start one', async () => {
+    const run = await runCli(['sql', 'select 1', '--url', 'http://127.0.0.1:1'], {
+      RECKONER_TOKEN: 'x'.repeat(43),
+    });
+    expect(run.code).toBe(1);
+    expect(run.stderr).toContain('reckoner up');
+  });
+});
