@@ -21,6 +21,11 @@ export interface KafkaLogConfig {
   logger: Logger;
 }
 
+/** One log's clients share the sink, so that an outage is told once and not by each of them. */
+interface ClientConfig extends KafkaLogConfig {
+  sink: (entry: KafkaLogEntry) => void;
+}
+
 const CONNECTION_TIMEOUT_MS = 3_000;
 /** A broker that has not answered by then is asked again. */
 const REQUEST_TIMEOUT_MS = 15_000;
@@ -45,17 +50,20 @@ class StopKafkajs extends Error {
   readonly retriable = false;
 }
 
+/** Where kafkajs logs from inside its retry loops. Elsewhere it logs from socket listeners: a throw there ends the process. */
+const RETRY_LOOPS = new Set(['BrokerPool', 'Producer']);
+
 /**
- * A kafkajs client. `beforeLog` sees each of its warnings first and may throw StopKafkajs: kafkajs has no other way to be
- * told to give up, and it says what it is about to do before it does it.
+ * A kafkajs client. kafkajs has no way to be told to give up, but it says what it is about to do before it does it: so its
+ * retries end when the signal is aborted, and `beforeLog` may throw StopKafkajs at what it must not do.
  */
 const createClient = (
-  config: KafkaLogConfig,
+  config: ClientConfig,
   retries: number,
-  beforeLog: (entry: KafkaLogEntry) => void,
-): Kafka => {
-  const sink = createKafkaLogSink(config.logger);
-  return new kafkajs.Kafka({
+  signal: AbortSignal,
+  beforeLog: (entry: KafkaLogEntry) => void = () => undefined,
+): Kafka =>
+  new kafkajs.Kafka({
     clientId: config.clientId,
     brokers: config.brokers,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
@@ -63,22 +71,17 @@ const createClient = (
     retry: { retries, initialRetryTime: FIRST_RETRY_MS, maxRetryTime: MAX_RETRY_MS },
     logLevel: kafkajs.logLevel.WARN,
     logCreator: () => (entry) => {
+      if (signal.aborted && RETRY_LOOPS.has(entry.namespace)) throw new StopKafkajs('closed');
       beforeLog(entry);
-      sink(entry);
+      config.sink(entry);
     },
     socketFactory: ({ host, port, onConnect }) =>
       connect({ host, port, noDelay: true, keepAlive: true }, onConnect),
   });
-};
 
-const openSession = async (
-  config: KafkaLogConfig,
-  signal: AbortSignal,
-): Promise<ProduceSession> => {
-  let over = false;
-  const client = createClient(config, RETRIES, () => {
-    if (over || signal.aborted) throw new StopKafkajs('the producer was closed');
-  });
+const openSession = async (config: ClientConfig, signal: AbortSignal): Promise<ProduceSession> => {
+  const over = new AbortController();
+  const client = createClient(config, RETRIES, over.signal);
   const producer = client.producer({
     idempotent: true,
     maxInFlightRequests: 1,
@@ -94,7 +97,7 @@ const openSession = async (
         message.partition ?? 0,
   });
   const close = async (): Promise<void> => {
-    over = true;
+    over.abort();
     await producer.disconnect();
   };
   const onAbort = (): void => void close().catch(() => undefined);
@@ -146,9 +149,10 @@ const toMemberBatch = ({
 
 const OUT_OF_RANGE = 'Offset out of range, resetting to default offset';
 
-const openMember = (config: KafkaLogConfig, groupId: string, topic: string): GroupMember => {
+const openMember = (config: ClientConfig, groupId: string, topic: string): GroupMember => {
   let outOfRange: (partition: number) => void = () => undefined;
-  const client = createClient(config, RETRIES, ({ log }) => {
+  const over = new AbortController();
+  const client = createClient(config, RETRIES, over.signal, ({ log }) => {
     if (log.message !== OUT_OF_RANGE) return;
     // Said just before it commits "the oldest" in place of the group's offset and jumps there. It must do neither.
     outOfRange(Number(log['partition']));
@@ -185,14 +189,17 @@ const openMember = (config: KafkaLogConfig, groupId: string, topic: string): Gro
         eachBatch: (payload) => onBatch(toMemberBatch(payload)),
       });
     },
-    stop: () => consumer.disconnect(),
+    stop: () => {
+      over.abort();
+      return consumer.disconnect();
+    },
   };
 };
 
 /** kafkajs gives its cluster object to partition assigners only; a consumer that never runs is the public way to one. */
-const openCluster = (config: KafkaLogConfig): ClusterDoor => {
+const openCluster = (config: ClientConfig, signal: AbortSignal): ClusterDoor => {
   const doors: ClusterDoor[] = [];
-  createClient(config, RETRIES, () => undefined).consumer({
+  createClient(config, RETRIES, signal).consumer({
     groupId: 'none',
     allowAutoTopicCreation: false,
     partitionAssigners: [
@@ -216,9 +223,11 @@ const openCluster = (config: KafkaLogConfig): ClusterDoor => {
  * Opens an event log on a Kafka cluster and creates the topics it lacks.
  * @throws LOG_UNREACHABLE when no broker answers within some seconds; CONFIG_INVALID when a topic has other partitions.
  */
-export const openKafkaEventLog = async (config: KafkaLogConfig): Promise<EventLog> => {
+export const openKafkaEventLog = async (options: KafkaLogConfig): Promise<EventLog> => {
   silenceKafkaTimerWarning();
-  const admin = createClient(config, OPENING_RETRIES, () => undefined).admin();
+  const config: ClientConfig = { ...options, sink: createKafkaLogSink(options.logger) };
+  const over = new AbortController();
+  const admin = createClient(config, OPENING_RETRIES, over.signal).admin();
   try {
     await admin.connect();
     await ensureTopics(admin, config.prefix);
@@ -233,10 +242,17 @@ export const openKafkaEventLog = async (config: KafkaLogConfig): Promise<EventLo
   }
   return new KafkaEventLog(
     {
-      admin,
+      admin: {
+        fetchOffsets: (asked) => admin.fetchOffsets(asked),
+        deleteTopicRecords: (asked) => admin.deleteTopicRecords(asked),
+        disconnect: () => {
+          over.abort();
+          return admin.disconnect();
+        },
+      },
       openSession: (signal) => openSession(config, signal),
       openMember: (groupId, topic) => openMember(config, groupId, topic),
-      openCluster: () => openCluster(config),
+      openCluster: (signal) => openCluster(config, signal),
     },
     config,
   );

@@ -41,7 +41,8 @@ export interface KafkaDoors {
   admin: LogAdmin;
   openSession(signal: AbortSignal): Promise<ProduceSession>;
   openMember(groupId: string, topic: string): GroupMember;
-  openCluster(): ClusterDoor;
+  /** The signal ends its retries. */
+  openCluster(signal: AbortSignal): ClusterDoor;
 }
 
 export interface KafkaLogOptions {
@@ -63,6 +64,7 @@ export class KafkaEventLog implements EventLog {
   readonly #doors: KafkaDoors;
   readonly #options: KafkaLogOptions;
   readonly #appender: KafkaAppender;
+  readonly #over = new AbortController();
   readonly #subscriptions = new Set<Subscription>();
   /** For questions and reads; each subscription has its own. */
   readonly #door: ClusterDoor;
@@ -72,7 +74,7 @@ export class KafkaEventLog implements EventLog {
     this.name = options.name;
     this.#doors = doors;
     this.#options = options;
-    this.#door = doors.openCluster();
+    this.#door = doors.openCluster(this.#over.signal);
     this.#appender = new KafkaAppender({
       name: options.name,
       openSession: (signal) => doors.openSession(signal),
@@ -164,6 +166,7 @@ export class KafkaEventLog implements EventLog {
     if (this.#closed) return;
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
     this.#closed = true;
+    this.#over.abort();
     await this.#appender.close(CLOSE_GRACE_MS);
     await this.#door.disconnect();
     await this.#doors.admin.disconnect();
@@ -191,7 +194,8 @@ export class KafkaEventLog implements EventLog {
   }
 
   async #followAlone(topic: TopicName, delivery: KafkaDelivery): Promise<() => Promise<void>> {
-    const door = this.#doors.openCluster();
+    const over = new AbortController();
+    const door = this.#doors.openCluster(over.signal);
     delivery.assign(ALL_PARTITIONS, 'kept');
     const following = followDirectly(
       {
@@ -205,6 +209,7 @@ export class KafkaEventLog implements EventLog {
       delivery,
     ).catch((error: unknown) => delivery.fail(error));
     return async () => {
+      over.abort();
       await following;
       await door.disconnect();
     };

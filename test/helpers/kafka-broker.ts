@@ -22,7 +22,7 @@ export interface KafkaBroker {
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const POM = fileURLToPath(new URL('./kafka/pom.xml', import.meta.url));
 const DEFAULT_VERSION = '4.3.0';
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 100_000;
 /** Small and quick to start; the broker shares two cores with its tests. */
 const JAVA_FLAGS = [
   '-Xms128m',

@@ -71,4 +71,33 @@ describe.skipIf(skip)('when the broker is killed and comes back', () => {
     expect(new Set(places).size).toBe(places.length);
     await eventually('a lag of 0', () => subscriptions.every((one) => one.lag() === 0), 30_000);
   });
+
+  test('closing while the cluster is away ends within its grace, and says what was not acknowledged', async () => {
+    const log = await openKafkaEventLog({
+      name: 'kafka',
+      brokers: broker.brokers,
+      prefix: `${newId()}.`,
+      clientId: 'restart',
+      logger: pino({ level: 'silent' }),
+    });
+    onTestFinished(() => log.close());
+    const subscriptions = [
+      log.subscribe({ topic: FACTS, onBatch: async () => undefined }),
+      log.subscribe({ topic: FACTS, group: 'rater', onBatch: async () => undefined }),
+    ];
+    await Promise.all(subscriptions.map(({ caughtUp }) => caughtUp));
+    await log.append([{ topic: FACTS, key: 'acme', value: Buffer.from('there') }]).stored;
+    await broker.kill9();
+    const { stored } = log.append([{ topic: FACTS, key: 'acme', value: Buffer.from('waits') }]);
+    await eventually(
+      'the lag to be unknown',
+      () => subscriptions.every((one) => one.lag() === null),
+      30_000,
+    );
+    const beginMs = performance.now();
+    await log.close();
+    expect(performance.now() - beginMs).toBeLessThan(20_000);
+    await expect(stored).rejects.toMatchObject({ code: 'LOG_CLOSED' });
+    await Promise.all(subscriptions.map(({ ended }) => ended));
+  });
 });
