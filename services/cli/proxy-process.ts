@@ -46,7 +46,15 @@ export const runProxyProcess = async (loaded: LoadedConfig): Promise<number> => 
       }),
     );
   }
-  logger.info({ url: proxy.url }, 'proxy ready');
-  announceReady({ name: 'proxy', url: proxy.url });
+  // Ready means: control records and signals are in force. Until then it listens and answers 503.
+  proxy.ready.then(
+    () => {
+      logger.info({ url: proxy.url }, 'proxy ready');
+      announceReady({ name: 'proxy', url: proxy.url });
+    },
+    () => {
+      // `ended` of the same service says why, and stops the process.
+    },
+  );
   return runUntilStopped({ services, resources: [logs], logger }, CLOSE_TIMEOUT_MS);
 };
