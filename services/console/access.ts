@@ -73,6 +73,8 @@ export interface Access {
   require(request: FastifyRequest): void;
   /** Exchanges the token for a session cookie, or throws 401 or 429. */
   login(request: FastifyRequest, reply: FastifyReply, token: string): void;
+  /** Whether the request carries an open session. */
+  isOpen(request: FastifyRequest): boolean;
   logout(request: FastifyRequest, reply: FastifyReply): void;
 }
 
@@ -117,6 +119,7 @@ export const createAccess = (token: string, clock: Clock): Access => {
         maxAge: SESSION_SECONDS,
       });
     },
+    isOpen: (request) => sessions.isOpen(request.cookies[SESSION_COOKIE] ?? ''),
     logout: (request, reply) => {
       const session = request.cookies[SESSION_COOKIE];
       if (session !== undefined) sessions.close(session);

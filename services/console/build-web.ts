@@ -31,7 +31,9 @@ const runVite = async (outDir: string): Promise<void> => {
     root: WEB,
     configFile: false,
     logLevel: 'error',
-    oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+    mode: 'production',
+    // Stated, since NODE_ENV would decide otherwise: a development build carries the paths of this machine.
+    oxc: { jsx: { runtime: 'automatic', importSource: 'preact', development: false } },
     build: {
       outDir,
       emptyOutDir: true,

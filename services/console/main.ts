@@ -68,6 +68,10 @@ const addApi = async (server: FastifyInstance, deps: ConsoleDeps): Promise<void>
     access.login(request, reply, parseRequest(LoginSchema, request.body).token);
     return reply.code(204).send();
   });
+  server.get('/session', async (request, reply) => {
+    reply.header('cache-control', 'no-store');
+    return { open: access.isOpen(request) };
+  });
   server.post('/logout', async (request, reply) => {
     access.logout(request, reply);
     return reply.code(204).send();

@@ -71,6 +71,10 @@ export const readPeriods = async (): Promise<string[]> =>
 export const readBudgets = async (): Promise<Budget[]> =>
   (await get<{ rows: Budget[] }>('/api/v1/budgets')).rows;
 
+/** Whether this browser is logged in; asked once, so that a first visit is not an error. */
+export const isLoggedIn = async (): Promise<boolean> =>
+  (await get<{ open: boolean }>('/session')).open;
+
 export const login = async (token: string): Promise<void> => {
   await call('/login', {
     method: 'POST',

@@ -58,7 +58,7 @@ const Chips = () => (
 const Totals = ({ shown }: { shown: Figures }) => {
   const { totals } = shown;
   const filtered = FILTERS.some((name) => view.value[name] !== undefined);
-  const decimals = decimalsFor([totals.ledger_usd]);
+  const decimals = decimalsFor([totals.ledger_usd, totals.rollup_usd]);
   const agree = isSame(totals.ledger_usd, totals.rollup_usd);
   return (
     <dl class="totals">

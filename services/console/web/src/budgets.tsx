@@ -31,7 +31,7 @@ const BudgetRow = ({ budget, decimals }: { budget: Budget; decimals: number }) =
       <td class="number">
         <Amount usd={budget.spent_usd} decimals={decimals} />
       </td>
-      <td class="number">
+      <td class="number limit">
         <Amount usd={budget.limit_usd} decimals={decimals} />
       </td>
       <td>

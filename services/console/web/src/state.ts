@@ -1,6 +1,6 @@
-import { effect, signal } from '@preact/signals';
+import { effect, signal, untracked } from '@preact/signals';
 import type { Budget, Spend, Totals } from './api.ts';
-import { ApiError, readBudgets, readPeriods, readSpend, readTotals } from './api.ts';
+import { ApiError, isLoggedIn, readBudgets, readPeriods, readSpend, readTotals } from './api.ts';
 
 /** What narrows the page; all of it is in the address, so that a link shows what its sender saw. */
 export const FILTERS = ['tenant', 'feature', 'model'] as const;
@@ -79,6 +79,10 @@ export const refresh = async (): Promise<void> => {
   const mine = newest;
   loading.value = true;
   try {
+    if (session.value === 'unknown' && !(await isLoggedIn())) {
+      session.value = 'out';
+      return;
+    }
     const read = await readFigures(view.value);
     if (mine !== newest) return;
     figures.value = read;
@@ -105,7 +109,7 @@ export const startRefreshing = (): void => {
   // Reads at once and whenever the filters change.
   effect(() => {
     void view.value;
-    void refresh();
+    void untracked(refresh);
   });
   setInterval(() => {
     if (document.visibilityState === 'visible' && session.value === 'in') void refresh();
