@@ -1,4 +1,6 @@
 #!/usr/bin/env node
+import nodeModule from 'node:module';
+
 // Plain JavaScript on purpose: this file must still speak where Node is too old to read TypeScript.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 24 || (major === 24 && minor < 12)) {
@@ -8,5 +10,7 @@ if (major < 24 || (major === 24 && minor < 12)) {
   );
   process.exit(1);
 }
+// Children start often (a demo, a restart): keep what was compiled before.
+nodeModule.enableCompileCache?.();
 const { runCli } = await import('./main.ts');
 await runCli(process.argv.slice(2));

@@ -2,8 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { processEnvironment } from '../../platform/config.ts';
 import { ReckonerError } from '../../platform/errors.ts';
 import { createLogger } from '../../platform/logger.ts';
-import { runDemo } from '../demo/main.ts';
-import { SABOTAGES, type Sabotage } from '../demo/sabotage.ts';
+import { SABOTAGES, type Sabotage } from '../demo/sabotage-kinds.ts';
 import { houseReady, startHouse } from '../house.ts';
 import { EXIT } from '../run-process.ts';
 import type { AddCommands } from './command-kit.ts';
@@ -59,7 +58,7 @@ interface DemoFlags {
   sabotage?: string;
 }
 
-const demo = (flags: DemoFlags): Promise<number> => {
+const demo = async (flags: DemoFlags): Promise<number> => {
   const sabotage = SABOTAGES.find((kind): kind is Sabotage => kind === flags.sabotage);
   if (flags.sabotage !== undefined && !sabotage) {
     throw new ReckonerError(
@@ -67,6 +66,7 @@ const demo = (flags: DemoFlags): Promise<number> => {
       `There is no sabotage called ${JSON.stringify(flags.sabotage)}. Expected one of: ${SABOTAGES.join(', ')}.`,
     );
   }
+  const { runDemo } = await import('../demo/main.ts');
   return runDemo({
     events: flags.events,
     seed: flags.seed,

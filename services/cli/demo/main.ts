@@ -14,7 +14,7 @@ import { createProgress } from './progress.ts';
 import { proveDemo } from './prove.ts';
 import { createRandom } from './random.ts';
 import { renderResult, toJson } from './report.ts';
-import type { Sabotage } from './sabotage.ts';
+import type { Sabotage } from './sabotage-kinds.ts';
 import { createSettleGate, signalSeen } from './settle-gate.ts';
 import type { DemoHouse, RunningSandbox } from './setup.ts';
 import { createDemoHouse, startSandboxProcess } from './setup.ts';

@@ -6,9 +6,7 @@ import { TOPICS } from '../../../schemas/topics.ts';
 import type { UsageEvent } from '../../../schemas/usage-event.ts';
 import type { EventLog, StoredEntry } from '../../platform/event-log.ts';
 import type { OpenLogs } from '../open-logs.ts';
-
-export const SABOTAGES = ['drop-event', 'double-event', 'one-cent', 'wrong-class'] as const;
-export type Sabotage = (typeof SABOTAGES)[number];
+import type { Sabotage } from './sabotage-kinds.ts';
 
 /** Turns the entries of one subscription into what the saboteur lets through. */
 type Tamper = (entries: readonly StoredEntry[]) => StoredEntry[];

@@ -1,8 +1,9 @@
 import { loadConfig, processEnvironment } from '../../platform/config.ts';
 import { runBackOfficeProcess } from '../back-office-process.ts';
 import { describeError, exitCodeOf } from '../run-process.ts';
-import type { Sabotage } from './sabotage.ts';
-import { SABOTAGES, sabotageLogs } from './sabotage.ts';
+import { sabotageLogs } from './sabotage.ts';
+import type { Sabotage } from './sabotage-kinds.ts';
+import { SABOTAGES } from './sabotage-kinds.ts';
 
 /** The demo's other back office: the real one, fed by a saboteur. `sabotaged-back-office.ts KIND --config FILE`. */
 const [kind, , configPath] = process.argv.slice(2);
