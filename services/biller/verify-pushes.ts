@@ -4,12 +4,14 @@ import { toInstant } from '../platform/clock.ts';
 import type { PushRecord } from './core/push-record.ts';
 import { isCounted, isDelivered, sumOf } from './core/push-record.ts';
 import { periodBounds } from './ledger-spend.ts';
-import type { MeterDestination } from './meter-destination.ts';
+import type { MeterDestination, SumQuery } from './meter-destination.ts';
 import type { Outbox } from './outbox.ts';
 
 const READS_MAX = 12;
 const FIRST_WAIT_MS = 100;
 const WAIT_MAX_MS = 5_000;
+/** Over all customers of one verification: totals that are late are late together. */
+const WAIT_BUDGET_MS = 60_000;
 
 /** The proof that what was pushed is held. Integers as text, in micro-USD. */
 export interface BillingProof {
@@ -38,13 +40,15 @@ export interface VerifyDeps {
 /** Reads one customer's total until it is what was sent: totals follow events after a while. The last reading stands. */
 const readUntilEqual = async (
   expected: bigint,
-  query: Parameters<MeterDestination['readSum']>[0],
-  deps: VerifyDeps,
+  query: SumQuery,
+  deps: VerifyDeps & { budget: { leftMs: number } },
 ): Promise<bigint> => {
   for (let read = 1; ; read += 1) {
     const sum = await deps.destination.readSum(query);
-    if (sum === expected || read >= READS_MAX) return sum;
-    await deps.wait(Math.min(WAIT_MAX_MS, FIRST_WAIT_MS * 2 ** (read - 1)));
+    if (sum === expected || read >= READS_MAX || deps.budget.leftMs <= 0) return sum;
+    const waitMs = Math.min(WAIT_MAX_MS, FIRST_WAIT_MS * 2 ** (read - 1));
+    deps.budget.leftMs -= waitMs;
+    await deps.wait(waitMs);
   }
 };
 
@@ -67,6 +71,7 @@ export const verifyPushes = async (period: Period, deps: VerifyDeps): Promise<Bi
   const pushes = await deps.outbox.load(period);
   const { startMs, endMs } = periodBounds(period);
   const customers: BillingProof['customers'] = [];
+  const budget = { leftMs: WAIT_BUDGET_MS };
   let readBack = 0n;
   for (const group of groupsOf(pushes.filter(isCounted))) {
     const { customer = '', meter = '' } = group[0] ?? {};
@@ -75,7 +80,7 @@ export const verifyPushes = async (period: Period, deps: VerifyDeps): Promise<Bi
     const found = await readUntilEqual(
       sent,
       { eventName: meter, customer, startSeconds: startMs / 1000, endSeconds: endMs / 1000 },
-      deps,
+      { ...deps, budget },
     );
     readBack += found;
     const equal = found === sent && delivered.length === group.length;
