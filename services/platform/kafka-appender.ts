@@ -2,14 +2,16 @@ import type { TopicName } from '../../schemas/topics.ts';
 import { partitionOf } from '../../schemas/topics.ts';
 import type { ReckonerError } from './errors.ts';
 import type { Appended, LogEntry, Position } from './event-log.ts';
+import type { Call, Group, ProduceMessage, Waiting } from './kafka-produce-batch.ts';
+import {
+  groupByPartition,
+  groupKey,
+  MAX_PARTITION_BYTES,
+  RECORD_OVERHEAD_BYTES,
+  takeBatch,
+} from './kafka-produce-batch.ts';
 import { logAppendFailed, logClosed, logFull } from './log-errors.ts';
 import type { Logger } from './logger.ts';
-
-export interface ProduceMessage {
-  key: string;
-  value: Buffer | null;
-  partition: number;
-}
 
 export interface ProduceAck {
   topicName: string;
@@ -36,30 +38,6 @@ export interface AppenderOptions {
   maxQueuedBytes: number;
 }
 
-/** One `append`, until every entry of it has its position. */
-interface Call {
-  positions: Position[];
-  left: number;
-  settled: boolean;
-  resolve: (positions: readonly Position[]) => void;
-  reject: (error: ReckonerError) => void;
-}
-
-interface Waiting {
-  call: Call;
-  index: number;
-  topic: TopicName;
-  partition: number;
-  message: ProduceMessage;
-  bytes: number;
-}
-
-/** Brokers accept batches of 1 MiB per partition unless told otherwise; record framing takes the rest. */
-const MAX_PARTITION_BYTES = 900_000;
-const MAX_BATCH_BYTES = 4_000_000;
-/** kafkajs copies its list of a partition for every message of it: a request's cost grows with the square of this. */
-const MAX_BATCH_ENTRIES = 2_000;
-const RECORD_OVERHEAD_BYTES = 64;
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 2_000;
 
@@ -82,43 +60,6 @@ const refusalOf = (error: unknown): string | null => {
     at = at.cause;
   }
   return null;
-};
-
-const groupKey = (topic: string, partition: number): string => `${topic}/${partition}`;
-
-/** The longest head of the queue that fits one request: in order, so order per partition is kept. */
-const takeBatch = (queue: Waiting[]): Waiting[] => {
-  const perPartition = new Map<string, number>();
-  let bytes = 0;
-  let count = 0;
-  for (const waiting of queue) {
-    const key = groupKey(waiting.topic, waiting.partition);
-    const inPartition = (perPartition.get(key) ?? 0) + waiting.bytes;
-    bytes += waiting.bytes;
-    const full = inPartition > MAX_PARTITION_BYTES || bytes > MAX_BATCH_BYTES;
-    if (count > 0 && (full || count >= MAX_BATCH_ENTRIES)) break;
-    perPartition.set(key, inPartition);
-    count++;
-  }
-  return queue.splice(0, count);
-};
-
-interface Group {
-  topic: TopicName;
-  partition: number;
-  waiting: Waiting[];
-}
-
-const groupByPartition = (batch: readonly Waiting[]): Map<string, Group> => {
-  const groups = new Map<string, Group>();
-  for (const one of batch) {
-    const { topic, partition } = one;
-    const key = groupKey(topic, partition);
-    const group = groups.get(key) ?? { topic, partition, waiting: [] };
-    group.waiting.push(one);
-    groups.set(key, group);
-  }
-  return groups;
 };
 
 const rejectCalls = (batch: readonly Waiting[], error: ReckonerError): void => {
