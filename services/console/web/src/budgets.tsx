@@ -4,7 +4,7 @@ import { decimalsFor, percent, shareOf } from './money.ts';
 
 const STATES: Record<string, { text: string; tone: string }> = {
   clear: { text: 'open', tone: 'good' },
-  warn: { text: 'near its limit', tone: 'warn' },
+  warn: { text: 'near limit', tone: 'warn' },
   block: { text: 'blocked', tone: 'bad' },
 };
 
