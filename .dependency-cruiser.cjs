@@ -40,7 +40,8 @@ module.exports = {
     },
     {
       name: 'cores-are-pure',
-      comment: 'A core imports schemas, pricing and its own folder: no node:, no npm client, no platform.',
+      comment:
+        'A core imports schemas, pricing and its own folder: no node:, no npm client, no platform.',
       severity: 'error',
       from: { path: '^services/([^/]+)/core/' },
       to: { pathNot: ['^schemas/', '^pricing/', '^services/$1/core/'] },

@@ -24,5 +24,3 @@ export const UnitPriceSchema = decimal(18, 12, 'a unit price').refine((v) => !v.
 });
 
 export type Amount = z.infer<typeof AmountSchema>;
-export type Quantity = z.infer<typeof QuantitySchema>;
-export type UnitPrice = z.infer<typeof UnitPriceSchema>;

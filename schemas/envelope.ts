@@ -31,7 +31,6 @@ export const DeadLetterSchema = z.strictObject({
   /** The original bytes, base64. */
   bytes: z.string(),
 });
-export type DeadLetter = z.infer<typeof DeadLetterSchema>;
 
 export const ENVELOPES = {
   attempt: envelope('reckoner.attempt.opened.v1', AttemptRecordSchema),

@@ -17,5 +17,3 @@ export type Period = z.infer<typeof PeriodSchema>;
 
 /** The accounting month an instant lies in. */
 export const periodOf = (instant: Instant): Period => instant.slice(0, 7);
-/** Start of the UTC hour an instant lies in. */
-export const hourOf = (instant: Instant): Instant => `${instant.slice(0, 13)}:00:00.000Z`;

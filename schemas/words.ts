@@ -11,7 +11,6 @@ export const ENDINGS = [
   'not_billed', // the provider refused or never received the call
 ] as const;
 export const EndingSchema = z.enum(ENDINGS);
-export type Ending = z.infer<typeof EndingSchema>;
 
 /** Disjoint from the proxy on: a token is in exactly one class. "output_text" is all output that is not reasoning. */
 export const TOKEN_CLASSES = [
@@ -91,5 +90,3 @@ export const DIMENSIONS = [
   'repo',
 ] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
-/** The value that stands where no tenant's feature (or other dimension) was named. */
-export const UNATTRIBUTED = 'unattributed';

@@ -144,6 +144,7 @@ const startDesk = (
     biller,
     reconciler: consoleReconciler(reconciler),
     pepper: pipeline.pepper,
+    resolveSecret: loaded.resolveSecret,
   });
 };
 

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, onTestFinished } from 'vitest';
 import { newId } from '../../services/platform/id-source.ts';
 import { openKafkaEventLog } from '../../services/platform/kafka-event-log.ts';
 import { type KafkaBroker, kafkaMissing, startKafkaBroker } from '../helpers/kafka-broker.ts';
-import { eventLogContract, type OpenedLog } from './event-log.contract.ts';
+import { eventLogContract } from './event-log.contract.ts';
+import type { OpenedLog } from './event-log-kit.ts';
 
 const missing = kafkaMissing();
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { openLmdbEventLog } from '../../services/platform/lmdb-event-log.ts';
 import { createMemoryEventLog, MemoryDisk } from '../../services/platform/memory-event-log.ts';
-import { eventLogContract, type OpenedLog } from './event-log.contract.ts';
+import { eventLogContract } from './event-log.contract.ts';
+import type { OpenedLog } from './event-log-kit.ts';
 
 const openMemory = async (): Promise<OpenedLog> => {
   const disk = new MemoryDisk();

@@ -6,7 +6,7 @@ import { PARTITIONS, partitionOf, TOPICS } from '../../schemas/topics.ts';
 import type { EventLog, StoredEntry } from '../../services/platform/event-log.ts';
 import { newId } from '../../services/platform/id-source.ts';
 import { openKafkaEventLog } from '../../services/platform/kafka-event-log.ts';
-import { eventually } from '../contract/event-log.contract.ts';
+import { eventually } from '../contract/event-log-kit.ts';
 import { type KafkaBroker, kafkaMissing, startKafkaBroker } from '../helpers/kafka-broker.ts';
 
 const FACTS: TopicName = TOPICS.usageEvents.name;

@@ -11,7 +11,7 @@ import {
   openLmdbEventLogReader,
 } from '../../services/platform/lmdb-event-log.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
-import { eventually } from '../contract/event-log.contract.ts';
+import { eventually } from '../contract/event-log-kit.ts';
 
 const FACTS = TOPICS.usageEvents.name;
 const RATED = TOPICS.usageRated.name;

@@ -15,7 +15,7 @@ import { createMemoryEventLog, MemoryDisk } from '../../services/platform/memory
 import { createMetrics } from '../../services/platform/metrics.ts';
 import type { RunningService } from '../../services/platform/running-service.ts';
 import { startShipper } from '../../services/proxy/shipper.ts';
-import { eventually } from '../contract/event-log.contract.ts';
+import { eventually } from '../contract/event-log-kit.ts';
 import { kafkaMissing, ownsBroker, startKafkaBroker } from '../helpers/kafka-broker.ts';
 
 const FACTS: TopicName = TOPICS.usageEvents.name;
