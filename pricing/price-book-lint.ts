@@ -4,6 +4,7 @@ import type { Unit } from '../schemas/words.ts';
 import { isTokenMeter } from './meter-order.ts';
 import { Money } from './money.ts';
 import type { Schedule } from './price-schedule.ts';
+import { timeBandName } from './time-band.ts';
 
 /**
  * No token is sold above 1,000 USD per million (the dearest known is 600), and no list price per million is as low as
@@ -50,6 +51,9 @@ const lintPrice = (where: string, price: Price, book: PriceBook): string[] => {
       `${where}: valid_to ${price.valid_to} is not after valid_from ${price.valid_from}.`,
     );
   }
+  if (price.per_request && price.meter !== 'requests') {
+    problems.push(`${where}: only a price of the meter requests can be owed once a request.`);
+  }
   if (price.known_from < book.known_from) {
     problems.push(
       `${where}: known_from ${price.known_from} is before the version's ${book.known_from}; that would rewrite what was known then.`,
@@ -72,7 +76,7 @@ const lintComplete = (provider: string, prices: readonly Price[]): string[] => {
   }
   const problems: string[] = [];
   for (const [key, meters] of metersOf) {
-    const needsOutput = !key.includes('embedding');
+    const needsOutput = !key.includes('embed');
     if (!meters.has('input_uncached') || (needsOutput && !meters.has('output_text'))) {
       problems.push(
         `${provider} ${key}: has ${[...meters].join(', ')}; a model needs input_uncached and, unless it makes embeddings, output_text.`,
@@ -167,20 +171,39 @@ export const lintPriceBooks = (books: readonly PriceBook[]): string[] => {
 
 const bandName = (price: Price): string => {
   const context = price.when?.context;
-  return context ? `${context.operator}${context.input_tokens}` : '';
+  return [
+    context ? `${context.operator}${context.input_tokens}` : '',
+    price.when?.time ? timeBandName(price.when.time) : '',
+  ]
+    .filter((part) => part !== '')
+    .join(' ');
 };
 
-/** Two prices for one band; a newer set that silently drops a band of the one before. */
+/** Two prices for one band, or a single claim where a dispute has at least two; a newer set that silently drops a band of the one before. */
 const lintBands = (where: string, schedule: Schedule): string[] => {
   const problems: string[] = [];
   schedule.forEach((set, index) => {
     const names = set.bands.map(({ price }) => bandName(price));
-    if (new Set(names).size < names.length) {
+    const settled = set.bands
+      .filter(({ price }) => price.claim === undefined)
+      .map(({ price }) => bandName(price));
+    if (new Set(settled).size < settled.length) {
       problems.push(
         `${where}: two prices from ${set.validFrom}, known from ${set.knownFrom}, for the same conditions.`,
       );
     }
+    for (const { price } of set.bands) {
+      const claims = set.bands.filter(
+        (band) => band.price.claim !== undefined && bandName(band.price) === bandName(price),
+      );
+      if (claims.length === 1 && claims[0]?.price === price) {
+        problems.push(
+          `${where}: the claim ${price.price_id} stands alone; a dispute states every claim, or is none.`,
+        );
+      }
+    }
     for (const { price } of schedule[index + 1]?.bands ?? []) {
+      if (price.when?.time !== undefined) continue; // hours come and go with a price list; the price without hours stays
       const open = price.valid_to === undefined || price.valid_to > set.validFrom;
       if (open && !names.includes(bandName(price))) {
         problems.push(

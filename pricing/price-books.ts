@@ -1,6 +1,8 @@
 import type { Instant } from '../schemas/instant.ts';
-import type { Price, PriceBook } from '../schemas/price-book.ts';
+import type { ContractBook, Price, PriceBook } from '../schemas/price-book.ts';
 import type { Meter } from '../schemas/words.ts';
+import type { AccountTerms } from './contract-prices.ts';
+import { indexContracts, lintContracts } from './contract-prices.ts';
 import { lintPriceBooks, lintSchedules } from './price-book-lint.ts';
 import type { FoundPrice, Schedule } from './price-schedule.ts';
 import { addToSchedule, findInSchedule, sortSchedule, withScaledPrice } from './price-schedule.ts';
@@ -29,9 +31,11 @@ export interface PriceQuery {
   scaledInputTokens: bigint;
   at: Instant;
   knownAt: Instant;
+  /** The provider account that is billed; decides which contract prices apply. */
+  account?: string | undefined;
 }
 
-/** The one price of a meter; null when there is none. Never a price of another tier, geography or model. */
+/** The one price of a meter, or a claim of it; null when there is none. Never a price of another tier, geography or model. */
 export type PriceOfMeter = (meter: Meter) => FoundPrice | null;
 
 interface VersionInfo {
@@ -43,7 +47,10 @@ interface VersionInfo {
 
 interface ModelPrices {
   firstKnown: Instant;
+  /** By `meter|tier|geo`. */
   schedules: Map<string, Schedule>;
+  /** The same by `tier|geo` and meter, for the hot path: no key is put together for each meter. */
+  byCircumstance: Map<string, Map<Meter, Schedule>>;
 }
 
 interface ProviderIndex {
@@ -62,6 +69,8 @@ export interface PriceBooks {
   versionAt(provider: string, knownAt: Instant): number | null;
   /** The model a name is priced as: itself, or the target of an explicit alias; null when no book names it. */
   modelOf(provider: string, name: string, knownAt: Instant): string | null;
+  /** `name@version` of the contracts an account is billed under; null when there is none. */
+  contractAt(provider: string, account: string, knownAt: Instant): string | null;
   /** What applies to a query, meter by meter; null when no book names the model. */
   pricesOf(query: PriceQuery): PriceOfMeter | null;
 }
@@ -71,7 +80,7 @@ const scheduleKey = (meter: string, tier: string, geo: string): string => `${met
 const addPrice = (models: Map<string, ModelPrices>, price: Price): void => {
   let model = models.get(price.model);
   if (!model) {
-    model = { firstKnown: price.known_from, schedules: new Map() };
+    model = { firstKnown: price.known_from, schedules: new Map(), byCircumstance: new Map() };
     models.set(price.model, model);
   }
   if (price.known_from < model.firstKnown) model.firstKnown = price.known_from;
@@ -81,6 +90,8 @@ const addPrice = (models: Map<string, ModelPrices>, price: Price): void => {
       const key = scheduleKey(price.meter, tier, geo);
       const schedule = model.schedules.get(key) ?? [];
       model.schedules.set(key, schedule);
+      const meters = model.byCircumstance.get(`${tier}|${geo}`) ?? new Map<Meter, Schedule>();
+      model.byCircumstance.set(`${tier}|${geo}`, meters.set(price.meter, schedule));
       addToSchedule(schedule, found);
     }
   }
@@ -120,17 +131,28 @@ const resolveModel = (index: ProviderIndex, name: string, knownAt: Instant): str
   return alias?.model ?? null;
 };
 
-const pricesOf = (index: ProviderIndex, query: PriceQuery): PriceOfMeter | null => {
+const NO_PRICE: PriceOfMeter = () => null;
+
+const pricesOf = (
+  index: ProviderIndex,
+  query: PriceQuery,
+  terms: AccountTerms | undefined,
+): PriceOfMeter | null => {
   const version = index.versions.find((v) => v.knownFrom <= query.knownAt);
   const name = resolveModel(index, query.model, query.knownAt);
   const model = name === null ? undefined : index.models.get(name);
-  if (!version || !model) return null;
-  const { tier, geo } = query;
+  if (!version || name === null || !model) return null;
+  const { tier, geo, at, knownAt, scaledInputTokens } = query;
   const tierKey = tier === undefined || version.standardTiers.has(tier) ? '' : tier;
   const geoKey = geo === undefined || version.standardGeos.has(geo) ? '' : geo;
+  const meters = model.byCircumstance.get(`${tierKey}|${geoKey}`);
+  if (!meters) return NO_PRICE;
+  // What a book announced waits for a version of that book, not for whatever book is published next.
+  const when = { at, knownAt, begunBy: version.knownFrom, scaledInputTokens };
   return (meter) => {
-    const schedule = model.schedules.get(scheduleKey(meter, tierKey, geoKey));
-    return schedule ? findInSchedule(schedule, query) : null;
+    const schedule = meters.get(meter);
+    const found = schedule ? findInSchedule(schedule, when) : null;
+    return found && terms ? terms.apply(found, { at, knownAt, listModel: name }) : found;
   };
 };
 
@@ -149,8 +171,11 @@ const byProvider = (books: readonly PriceBook[]): Map<string, PriceBook[]> => {
  * Validates and indexes price books. Throws PriceBookError naming every problem: what the schema refuses (more than 12
  * decimal places among it), gaps in versions, one price_id with two contents, implausible prices, incomplete models.
  */
-export const createPriceBooks = (books: readonly PriceBook[]): PriceBooks => {
-  const problems = lintPriceBooks(books);
+export const createPriceBooks = (
+  books: readonly PriceBook[],
+  contracts: readonly ContractBook[] = [],
+): PriceBooks => {
+  const problems = [...lintPriceBooks(books), ...lintContracts(contracts)];
   if (problems.length > 0) throw new PriceBookError(problems);
   const providers = new Map<string, ProviderIndex>();
   for (const [provider, group] of byProvider(books)) {
@@ -161,8 +186,9 @@ export const createPriceBooks = (books: readonly PriceBook[]): PriceBooks => {
     }
   }
   if (problems.length > 0) throw new PriceBookError(problems);
+  const terms = indexContracts(contracts);
   const newestKnownFrom =
-    books
+    [...books, ...contracts]
       .map((book) => book.known_from)
       .sort()
       .at(-1) ?? '1970-01-01T00:00:00.000Z';
@@ -175,9 +201,17 @@ export const createPriceBooks = (books: readonly PriceBook[]): PriceBooks => {
       const index = providers.get(provider);
       return index ? resolveModel(index, name, knownAt) : null;
     },
+    contractAt: (provider, account, knownAt) =>
+      terms.size === 0 ? null : (terms.get(`${provider} ${account}`)?.versionAt(knownAt) ?? null),
     pricesOf: (query) => {
       const index = providers.get(query.provider);
-      return index ? pricesOf(index, query) : null;
+      if (!index) return null;
+      const { provider, account } = query;
+      return pricesOf(
+        index,
+        query,
+        account === undefined || terms.size === 0 ? undefined : terms.get(`${provider} ${account}`),
+      );
     },
   };
 };

@@ -1,6 +1,7 @@
 import type { Instant } from '../schemas/instant.ts';
 import type { Price } from '../schemas/price-book.ts';
 import { parseScaled, powerOfTen, widen } from './scaled-decimal.ts';
+import { inTimeBand } from './time-band.ts';
 
 /** Places after the point of a unit price, and of a quantity: together the 18 of an amount. */
 export const PRICE_PLACES = 12;
@@ -13,6 +14,8 @@ export interface FoundPrice {
   readonly scaledPrice: bigint;
   /** Edge of its context band as a count of 10^-6 tokens; zero where it has none. */
   readonly scaledEdge: bigint;
+  /** A rule combined it to more than 12 decimal places: nothing may be charged with it. */
+  readonly inexact?: true;
 }
 
 /** What one publication says about one (model, meter, tier, geo) from one instant on: all its context bands together. */
@@ -59,10 +62,18 @@ export const sortSchedule = (schedule: Schedule): void => {
     (left, right) =>
       descending(left.validFrom, right.validFrom) || descending(left.knownFrom, right.knownFrom),
   );
-  for (const set of schedule) set.bands.sort((left, right) => bandRank(right) - bandRank(left));
+  for (const set of schedule) {
+    set.bands.sort(
+      (left, right) =>
+        bandRank(right) - bandRank(left) ||
+        Number(right.price.when?.time !== undefined) -
+          Number(left.price.when?.time !== undefined) ||
+        Number(right.price.claim !== undefined) - Number(left.price.claim !== undefined),
+    );
+  }
 };
 
-const inBand = ({ price, scaledEdge: edge }: FoundPrice, scaledInputTokens: bigint): boolean => {
+const inContext = ({ price, scaledEdge: edge }: FoundPrice, scaledInputTokens: bigint): boolean => {
   const context = price.when?.context;
   if (!context) return true;
   switch (context.operator) {
@@ -78,22 +89,25 @@ const inBand = ({ price, scaledEdge: edge }: FoundPrice, scaledInputTokens: bigi
 };
 
 /**
- * The price in force. A set counts when it was known at `knownAt`, is valid at `at`, and had begun by `knownAt`: a price
- * announced for later does not activate alone, it needs a version published once it is in force. A later valid_from
- * beats an earlier one; of two sets with the same valid_from the one known later replaces the other, end date included.
+ * The price in force. A set counts when it was known at `knownAt`, is valid at `at`, and had begun by `begunBy`: a price
+ * announced for later does not activate alone, it needs a version of its book published once it is in force. A later valid_from
+ * beats an earlier one; of two sets with the same valid_from the one known later replaces the other, end date included. What is
+ * found may be a claim, which prices nothing: the caller must look.
  */
 export const findInSchedule = (
   schedule: Schedule,
-  when: { at: Instant; knownAt: Instant; scaledInputTokens: bigint },
+  when: { at: Instant; knownAt: Instant; begunBy: Instant; scaledInputTokens: bigint },
 ): FoundPrice | null => {
   let decided: Instant | undefined;
   for (const set of schedule) {
     if (set.knownFrom > when.knownAt || set.validFrom > when.at) continue;
-    if (set.validFrom > when.knownAt || set.validFrom === decided) continue;
+    if (set.validFrom > when.begunBy || set.validFrom === decided) continue;
     decided = set.validFrom;
     for (const band of set.bands) {
-      const end = band.price.valid_to;
-      if ((end === undefined || end > when.at) && inBand(band, when.scaledInputTokens)) return band;
+      const { valid_to: end, when: conditions } = band.price;
+      if (end !== undefined && end <= when.at) continue;
+      if (!inContext(band, when.scaledInputTokens)) continue;
+      if (conditions?.time === undefined || inTimeBand(conditions.time, when.at)) return band;
     }
   }
   return null;

@@ -4,9 +4,10 @@ import type { ClassQuantities, UnitQuantities } from '../schemas/usage-event.ts'
 import type { Meter } from '../schemas/words.ts';
 import { compareMeters, isInputMeter } from './meter-order.ts';
 import { fitsAmount, formatAmount } from './money.ts';
-import type { PriceBooks } from './price-books.ts';
+import type { PriceBooks, PriceOfMeter } from './price-books.ts';
+import type { FoundPrice } from './price-schedule.ts';
 import { QUANTITY_PLACES } from './price-schedule.ts';
-import { formatScaled, parseScaled, widen } from './scaled-decimal.ts';
+import { formatScaled, parseScaled, powerOfTen, widen } from './scaled-decimal.ts';
 
 /** What one model served. */
 export interface UsagePart {
@@ -22,12 +23,17 @@ export interface PricingRequest {
   geo?: string | undefined;
   at: Instant;
   knownAt: Instant;
+  /** The provider account that is billed, where contracts are kept by account. */
+  account?: string | undefined;
   parts: readonly UsagePart[];
 }
 
 export type PricedUsage =
   | { ok: true; book: string; charges: Charge[]; total: string }
   | { ok: false; book: string | undefined; reason: UnratedReason; detail: string };
+
+/** One, as a count of 10^-6. */
+const ONE = powerOfTen(QUANTITY_PLACES);
 
 interface Quantity {
   meter: Meter;
@@ -55,6 +61,31 @@ type Refusal = { reason: UnratedReason; detail: string };
 const circumstances = (request: PricingRequest): string =>
   `tier ${request.tier ?? 'not stated'}, geo ${request.geo ?? 'not stated'}, at ${request.at}, known at ${request.knownAt}`;
 
+/** Why a price that was found must not be used; null when it may be. */
+const refusalOf = (found: FoundPrice, model: string): Refusal | null => {
+  const { price } = found;
+  if (price.claim !== undefined) {
+    return {
+      reason: 'unknown_price',
+      detail: `the price of ${price.meter} of model ${model} is disputed and none of the claims is approved: ${price.claim}`,
+    };
+  }
+  return found.inexact
+    ? {
+        reason: 'precision',
+        detail: `the contract price of ${price.meter} of model ${model} needs more than 12 decimal places`,
+      }
+    : null;
+};
+
+/** A fee charged once a request is owed whether or not the usage counts requests. */
+const addRequestFee = (quantities: Quantity[], priceOf: PriceOfMeter): void => {
+  if (priceOf('requests')?.price.per_request !== true) return;
+  if (quantities.some(({ meter }) => meter === 'requests')) return;
+  quantities.push({ meter: 'requests', scaled: ONE });
+  quantities.sort((left, right) => compareMeters(left.meter, right.meter));
+};
+
 /** Prices one part; adds its charges and returns their sum, or says what is missing. */
 const pricePart = (
   part: UsagePart,
@@ -71,6 +102,7 @@ const pricePart = (
     scaledInputTokens: totalInput(quantities),
     at: request.at,
     knownAt: request.knownAt,
+    account: request.account,
   });
   if (!priceOf) {
     return {
@@ -78,6 +110,7 @@ const pricePart = (
       detail: `no book of ${request.provider} names the model ${part.model}; ${circumstances(request)}`,
     };
   }
+  if (part === request.parts[0]) addRequestFee(quantities, priceOf);
   let sum = 0n;
   for (const { meter, scaled } of quantities) {
     const found = priceOf(meter);
@@ -87,6 +120,8 @@ const pricePart = (
         detail: `model ${part.model} has no price of ${meter}; ${circumstances(request)}`,
       };
     }
+    const refusal = refusalOf(found, part.model);
+    if (refusal) return refusal;
     const amount = scaled * found.scaledPrice;
     if (!fitsAmount(amount)) {
       return { reason: 'precision', detail: `the charge of ${meter} needs more than 38 digits` };
@@ -104,6 +139,16 @@ const pricePart = (
   return sum;
 };
 
+/** `openai@3`, with the contract where the account has one: `openai@3+frame@2`. */
+export const bookName = (
+  books: PriceBooks,
+  { provider, account, knownAt }: Pick<PricingRequest, 'provider' | 'account' | 'knownAt'>,
+  version: number,
+): string => {
+  const contract = account === undefined ? null : books.contractAt(provider, account, knownAt);
+  return `${provider}@${version}${contract === null ? '' : `+${contract}`}`.slice(0, 100);
+};
+
 /**
  * Prices disjoint quantities: one charge per (part, meter) above zero, in a fixed order, and their exact sum. All or
  * nothing: one missing price leaves the whole request unrated. Each part is measured against context cliffs by itself.
@@ -118,7 +163,7 @@ export const priceUsage = (request: PricingRequest, books: PriceBooks): PricedUs
       detail: `no price book of ${request.provider} is known at ${request.knownAt}`,
     };
   }
-  const book = `${request.provider}@${version}`;
+  const book = bookName(books, request, version);
   const charges: Charge[] = [];
   let total = 0n;
   for (const part of request.parts) {

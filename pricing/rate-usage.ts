@@ -5,7 +5,7 @@ import type { RatedUsage } from '../schemas/rated-usage.ts';
 import type { UsageEvent } from '../schemas/usage-event.ts';
 import type { PriceBooks } from './price-books.ts';
 import type { PricedUsage } from './price-usage.ts';
-import { priceUsage } from './price-usage.ts';
+import { bookName, priceUsage } from './price-usage.ts';
 
 /** Stands where neither reply nor request named a model. */
 const NO_MODEL = 'unknown';
@@ -89,7 +89,7 @@ const outcomeOf = (priced: PricedUsage) =>
 /**
  * Rates one event. Pure: the same event, books and `knownAt` give the same bytes. The time that counts is when the provider
  * completed the work, else when the attempt was opened. Model, tier and geography are the reply's; where it is silent
- * the requested ones, which `assumed` then names. Parts, where there are any, are the whole truth. Keys brought by the
+ * the requested ones, which `assumed` then names. Contract prices are those of the credential pool used. Parts, where there are any, are the whole truth. Keys brought by the
  * customer are rated like any other: what they cost is theirs, not nothing.
  */
 export const rateUsage = (
@@ -104,17 +104,17 @@ export const rateUsage = (
   if (event.model === undefined && event.requested_model !== undefined) assumed.push('model');
   if (event.tier === undefined && event.requested_tier !== undefined) assumed.push('tier');
   const version = books.versionAt(event.provider, options.knownAt);
-  const book = version === null ? undefined : `${event.provider}@${version}`;
+  const { provider, credential_pool_id: account } = event;
+  const { knownAt } = options;
+  const book =
+    version === null ? undefined : bookName(books, { provider, account, knownAt }, version);
   const parts =
     event.parts === undefined || event.parts.length === 0
       ? [{ model, classes: event.classes, units: event.units }]
       : event.parts;
   const priced =
     withoutPricing(event, book) ??
-    priceUsage(
-      { provider: event.provider, tier, geo: event.geo, at, knownAt: options.knownAt, parts },
-      books,
-    );
+    priceUsage({ provider, tier, geo: event.geo, at, knownAt, account, parts }, books);
   const period = periodOf(at);
   return {
     entry_id: entryId(event.event_id, 1, 'charge'),

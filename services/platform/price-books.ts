@@ -3,15 +3,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { PriceBooks } from '../../pricing/price-books.ts';
 import { createPriceBooks, PriceBookError } from '../../pricing/price-books.ts';
-import type { PriceBook } from '../../schemas/price-book.ts';
+import type { ContractBook, PriceBook } from '../../schemas/price-book.ts';
 import { ReckonerError } from './errors.ts';
 
-const SHIPPED_BOOKS = fileURLToPath(new URL('../../pricing/books', import.meta.url));
+/** Folder of the books shipped with the product. */
+export const SHIPPED_BOOKS = fileURLToPath(new URL('../../pricing/books', import.meta.url));
 const VERSION_FILE = /^\d{4}\.json$/;
 
-const readBook = (path: string): PriceBook => {
+const readJson = (path: string): unknown => {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as PriceBook;
+    return JSON.parse(readFileSync(path, 'utf8'));
   } catch (cause) {
     throw new ReckonerError(
       'PRICE_BOOK_INVALID',
@@ -21,22 +22,33 @@ const readBook = (path: string): PriceBook => {
   }
 };
 
+/** Every `NNNN.json` in the folders of a directory, in the order of folder and number. */
+const readVersions = (directory: string): unknown[] =>
+  readdirSync(directory, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .flatMap((entry) => {
+      const folder = join(directory, entry.name);
+      return readdirSync(folder)
+        .filter((file) => VERSION_FILE.test(file))
+        .sort()
+        .map((file) => readJson(join(folder, file)));
+    });
+
 /**
- * Reads every published version, `<directory>/<provider>/NNNN.json`, and validates them together.
+ * Reads every published version, `<directory>/<provider>/NNNN.json`, and validates them together. Drafts and overlays are left
+ * alone.
  * @param directory where the books are; the ones shipped with the product when left out.
+ * @param contracts where contract prices are, `<contracts>/<contract>/NNNN.json`; none when left out.
  * @throws ReckonerError PRICE_BOOK_INVALID naming every problem, or when there is no book at all.
  */
-export const loadPriceBooks = (directory: string = SHIPPED_BOOKS): PriceBooks => {
-  const books: PriceBook[] = [];
+export const loadPriceBooks = (
+  directory: string = SHIPPED_BOOKS,
+  contracts?: string,
+): PriceBooks => {
   try {
-    for (const provider of readdirSync(directory, { withFileTypes: true })) {
-      if (!provider.isDirectory()) continue;
-      const folder = join(directory, provider.name);
-      for (const file of readdirSync(folder).sort()) {
-        if (VERSION_FILE.test(file)) books.push(readBook(join(folder, file)));
-      }
-    }
-    if (books.length > 0) return createPriceBooks(books);
+    const books = readVersions(directory) as PriceBook[];
+    const agreed = contracts === undefined ? [] : (readVersions(contracts) as ContractBook[]);
+    if (books.length > 0) return createPriceBooks(books, agreed);
   } catch (cause) {
     if (cause instanceof ReckonerError) throw cause;
     const why =

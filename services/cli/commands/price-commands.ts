@@ -7,6 +7,7 @@ import { loadPriceBooks } from '../../platform/price-books.ts';
 import { EXIT } from '../run-process.ts';
 import type { AddCommands, OutputOptions } from './command-kit.ts';
 import { printRows } from './command-kit.ts';
+import { addPriceReview } from './price-review.ts';
 import type { PriceFilter } from './prices.ts';
 import { listPrices, showPrices } from './prices.ts';
 import type { RateLine } from './rate.ts';
@@ -110,6 +111,7 @@ export const addPriceCommands: AddCommands = (program, run) => {
   ).action((options: PriceFilter & TimeOptions) =>
     run(async () => printObjects(showPrices(loadPriceBooks(), filterOf(options)), options))(),
   );
+  addPriceReview(prices, run);
   program
     .command('rate <file>')
     .description(

@@ -1,4 +1,5 @@
 import { Money } from '../../../pricing/money.ts';
+import type { TimeBand } from '../../../schemas/price-book.ts';
 import type { Meter } from '../../../schemas/words.ts';
 import { SourceNumber, type SourceValue } from './source-literal.ts';
 
@@ -8,6 +9,10 @@ export interface SourceLine {
   unitPrice: string;
   /** Total input tokens beyond which (strictly) the whole request has this price. */
   beyondInputTokens?: number;
+  /** Hours at which it holds, UTC. */
+  time?: TimeBand;
+  /** Owed once a request, whether or not the usage counts requests. */
+  perRequest?: true;
   from?: string;
   to?: string;
 }
@@ -31,6 +36,11 @@ const PRICE_KEYS: Record<string, { meters: readonly Meter[]; per: Per }> = {
   output_image_mtok: { meters: ['output_text.image'], per: 'million' },
   web_searches_kcount: { meters: ['web_search_requests'], per: 'thousand' },
   storage_searches_kcount: { meters: ['file_search_calls'], per: 'thousand' },
+  input_video_mtok: { meters: ['input_uncached.video'], per: 'million' },
+  output_video_mtok: { meters: ['output_text.video'], per: 'million' },
+  output_reasoning_mtok: { meters: ['output_reasoning'], per: 'million' },
+  requests_kcount: { meters: ['requests'], per: 'thousand' },
+  input_document_kpages: { meters: ['pages'], per: 'thousand' },
   audio_hours: { meters: ['audio_seconds'], per: 'hour' },
   input_audio_hours: { meters: [], per: 'hour' }, // states audio_hours once more
 };
@@ -72,7 +82,11 @@ const linesOfKey = (key: string, value: SourceValue, cacheWrite: Meter): SourceL
   const base = value instanceof SourceNumber ? value : asObject(value)['base'];
   const bands = asList(asObject(value)['tiers']).map(asObject);
   return rule.meters.flatMap((meter) => [
-    { meter, unitPrice: perUnit(key, base, rule.per) },
+    {
+      meter,
+      unitPrice: perUnit(key, base, rule.per),
+      ...(key === 'requests_kcount' ? { perRequest: true as const } : {}),
+    },
     ...bands.map((band): SourceLine => {
       const start = band['start'];
       if (!(start instanceof SourceNumber)) throw new Error(`A band of ${key} has no start.`);
@@ -86,27 +100,61 @@ const linesOfKey = (key: string, value: SourceValue, cacheWrite: Meter): SourceL
 };
 
 const startOf = (entry: SourceObject): string | undefined => {
-  const constraint = asObject(entry['constraint']);
-  if (Object.keys(constraint).length === 0) return undefined;
-  const date = constraint['start_date'];
-  if (typeof date !== 'string') throw new Error('The source has a price by time of day.');
-  return `${date}T00:00:00.000Z`;
+  const date = asObject(entry['constraint'])['start_date'];
+  return typeof date === 'string' ? `${date}T00:00:00.000Z` : undefined;
 };
 
-/** The source's prices of one model. Of dated prices each ends where the next begins. */
-export const linesOfModel = (model: SourceObject, cacheWrite: Meter): SourceLine[] => {
+const hoursOf = (entry: SourceObject): TimeBand | undefined => {
+  const { start_time: start, end_time: end } = asObject(entry['constraint']);
+  if (typeof start !== 'string' || typeof end !== 'string') return undefined;
+  return { windows: [{ from: start.slice(0, 5), to: end.slice(0, 5) }] };
+};
+
+/** What the source may say of a model that is not taken over as it stands. */
+export interface ReadingRules {
+  cacheWrite: Meter;
+  /** Price keys left out. */
+  dropped?: readonly string[];
+  /** Prices from later instants on are announcements: the price before them does not end by itself. */
+  knownFrom: string;
+}
+
+/**
+ * The source's prices of one model. Of dated prices each ends where the next begins. Throws where prices have both dates
+ * and hours: the source cannot say which hours belong to which date, so such a price has to be stated by people.
+ */
+export const linesOfModel = (model: SourceObject, rules: ReadingRules): SourceLine[] => {
   const prices = model['prices'] ?? null;
   const entries = Array.isArray(prices) ? prices.map(asObject) : [{ prices }];
-  const starts = entries.map(startOf);
-  return entries.flatMap((entry, index) => {
-    const from = starts[index];
-    const to = starts[index + 1];
-    return Object.entries(asObject(entry['prices'])).flatMap(([key, value]) =>
-      linesOfKey(key, value, cacheWrite).map((line) => ({
-        ...line,
-        ...(from === undefined ? {} : { from }),
-        ...(to === undefined ? {} : { to }),
-      })),
+  const dated = entries.filter((entry) => hoursOf(entry) === undefined);
+  if (dated.length < entries.length && dated.some((entry) => startOf(entry) !== undefined)) {
+    throw new Error(
+      `The source has dates and hours for ${model['id']}; exclude it and state its prices in the overlay.`,
     );
+  }
+  return entries.flatMap((entry) => {
+    const time = hoursOf(entry);
+    const from = startOf(entry);
+    const next = time === undefined ? dated[dated.indexOf(entry) + 1] : undefined;
+    const to = next === undefined ? undefined : startOf(next);
+    const ends = to !== undefined && to <= rules.knownFrom ? to : undefined;
+    const stated = asObject(entry['prices']);
+    return Object.entries(stated)
+      .filter(([key]) => !rules.dropped?.includes(key))
+      .flatMap(([key, value]) =>
+        linesOfKey(key, value, rules.cacheWrite)
+          .filter(
+            ({ meter }) =>
+              meter !== 'output_reasoning' ||
+              key === 'output_reasoning_mtok' ||
+              !('output_reasoning_mtok' in stated),
+          )
+          .map((line) => ({
+            ...line,
+            ...(time === undefined ? {} : { time }),
+            ...(from === undefined ? {} : { from }),
+            ...(ends === undefined ? {} : { to: ends }),
+          })),
+      );
   });
 };

@@ -1,13 +1,9 @@
-import { Money } from '../../../pricing/money.ts';
 import { createPriceBooks } from '../../../pricing/price-books.ts';
 import type { Price, PriceBook } from '../../../schemas/price-book.ts';
-import type { Meter } from '../../../schemas/words.ts';
+import { linesOfEntry, priceOfLine, statedPrices, type VersionFacts } from './price-lines.ts';
 import { type PriceOverlay, PriceOverlaySchema } from './price-overlay.ts';
-import { asList, asObject, equalNames, linesOfModel, type SourceLine } from './price-source.ts';
+import { asList, asObject, equalNames } from './price-source.ts';
 import { readSourceArray, type SourceValue } from './source-literal.ts';
-
-/** Before any of these models was sold: stands where a source states no beginning. */
-const NO_BEGINNING = '2020-01-01T00:00:00.000Z';
 
 export interface ImportOptions {
   /** Text of the source: the bundle of genai-prices, or its JSON data. */
@@ -29,13 +25,6 @@ export interface ImportResult {
 }
 
 type Entry = { [key: string]: SourceValue };
-interface Line extends SourceLine {
-  tier?: string[] | undefined;
-  geo?: string[] | undefined;
-  source: string;
-  retrievedAt: string;
-}
-
 const DATE_SUFFIX = /-(\d{4}-\d{2}-\d{2}|\d{8})$/;
 
 /**
@@ -57,88 +46,6 @@ const aliasesAmong = (names: readonly string[]): Map<string, string> => {
   return aliases;
 };
 
-const overlayLines = (id: string, base: readonly Line[], overlay: PriceOverlay): Line[] => {
-  const lines: Line[] = [];
-  for (const rule of overlay.multiply.filter(({ models }) => models.includes(id))) {
-    for (const line of base.filter(({ meter }) => rule.meters.includes(meter))) {
-      const unitPrice = new Money(line.unitPrice).times(rule.by).toFixed();
-      lines.push({
-        ...line,
-        unitPrice,
-        tier: rule.tier,
-        geo: rule.geo,
-        source: `${rule.source}; ${rule.by} x ${line.unitPrice} of ${line.source}`,
-        retrievedAt: rule.retrieved_at,
-      });
-    }
-  }
-  for (const rule of overlay.set.filter(({ models }) => models.includes(id))) {
-    for (const [meter, price] of Object.entries(rule.per_million)) {
-      lines.push({
-        meter: meter as Meter,
-        unitPrice: new Money(price ?? '').div('1000000').toFixed(),
-        tier: rule.tier,
-        geo: rule.geo,
-        source: rule.source,
-        retrievedAt: rule.retrieved_at,
-      });
-    }
-  }
-  return lines;
-};
-
-const linesOf = (entry: Entry, overlay: PriceOverlay, options: ImportOptions): Line[] => {
-  const id = String(entry['id']);
-  const stated = linesOfModel(entry, overlay.cache_write_meter).map((line) => ({
-    ...line,
-    source: `${options.sourceName}: ${overlay.provider}/${id}`,
-    retrievedAt: options.retrievedAt,
-  }));
-  const added = overlay.add
-    .filter(({ models }) => models.includes(id))
-    .flatMap((rule) =>
-      Object.entries(rule.unit_price).map(([meter, unitPrice]) => ({
-        meter: meter as Meter,
-        unitPrice: unitPrice ?? '',
-        source: rule.source,
-        retrievedAt: rule.retrieved_at,
-      })),
-    );
-  const base: Line[] = [...stated, ...added];
-  return [...base, ...overlayLines(id, base, overlay)];
-};
-
-const priceOf = (name: string, line: Line, options: ImportOptions, provider: string): Price => {
-  const { beyondInputTokens, tier, geo } = line;
-  const conditions = {
-    ...(tier === undefined ? {} : { tier }),
-    ...(geo === undefined ? {} : { geo }),
-    ...(beyondInputTokens === undefined
-      ? {}
-      : { context: { operator: '>' as const, input_tokens: beyondInputTokens } }),
-  };
-  const marks = [
-    name,
-    line.meter,
-    ...(tier === undefined ? [] : [tier[0]]),
-    ...(geo === undefined ? [] : [`geo-${geo[0]}`]),
-    ...(beyondInputTokens === undefined ? [] : [`beyond-${beyondInputTokens}`]),
-    ...(line.from === undefined ? [] : [line.from.slice(0, 10)]),
-  ];
-  return {
-    price_id: `${provider}@${options.version}/${marks.join('/')}`,
-    model: name,
-    meter: line.meter,
-    ...(Object.keys(conditions).length === 0 ? {} : { when: conditions }),
-    unit_price: line.unitPrice,
-    valid_from: line.from ?? NO_BEGINNING,
-    ...(line.to === undefined ? {} : { valid_to: line.to }),
-    known_from: options.knownFrom,
-    source: line.source,
-    retrieved_at: line.retrievedAt,
-  };
-};
-
 /** Models by the source's own id, with the names they are sold under; what has no certain name is left out. */
 const namedEntries = (
   entries: readonly Entry[],
@@ -153,9 +60,44 @@ const namedEntries = (
     const names = [...new Set([...equalNames(entry['match']), ...curated])];
     if (excluded) skipped.push({ model: id, reason: excluded.reason });
     else if (names.length === 0) skipped.push({ model: id, reason: 'matched by pattern only' });
+    else if (
+      Object.keys(asObject(entry['prices'])).length === 0 &&
+      asList(entry['prices']).length === 0
+    )
+      skipped.push({ model: id, reason: 'the source states no price' });
     else named.push({ entry, names });
   }
   return { named, skipped };
+};
+
+/** Whether people state claims in the place of this price: the source is then one of those that contradict each other. */
+const isDisputed = (price: Price, stated: readonly Price[]): boolean =>
+  stated.some(
+    (claim) =>
+      claim.claim !== undefined &&
+      claim.model === price.model &&
+      claim.meter === price.meter &&
+      claim.valid_from === price.valid_from &&
+      JSON.stringify(claim.when) === JSON.stringify(price.when),
+  );
+
+/** The entries to take: the provider's own, and those of others that the overlay includes. */
+const entriesOf = (
+  text: string,
+  overlay: PriceOverlay,
+): { sourceProvider: string; entries: Entry[] }[] => {
+  const own = overlay.source_provider === undefined ? overlay.provider : overlay.source_provider;
+  const all = readSourceArray(text).map(asObject);
+  const modelsOf = (sourceProvider: string): Entry[] => {
+    const source = all.find(({ id }) => id === sourceProvider);
+    if (!source) throw new Error(`The price source has no provider ${sourceProvider}.`);
+    return asList(source['models']).map(asObject);
+  };
+  const included = (overlay.include ?? []).map(({ source_provider: sourceProvider, models }) => ({
+    sourceProvider,
+    entries: modelsOf(sourceProvider).filter((entry) => models.includes(String(entry['id']))),
+  }));
+  return own === null ? included : [{ sourceProvider: own, entries: modelsOf(own) }, ...included];
 };
 
 /**
@@ -165,29 +107,30 @@ const namedEntries = (
  */
 export const importPriceBook = (options: ImportOptions): ImportResult => {
   const overlay = PriceOverlaySchema.parse(options.overlay);
-  const { provider } = overlay;
-  const source = readSourceArray(options.source)
-    .map(asObject)
-    .find(({ id }) => id === provider);
-  if (!source) throw new Error(`The price source has no provider ${provider}.`);
-  const { named, skipped } = namedEntries(asList(source['models']).map(asObject), overlay);
+  const facts: VersionFacts = { ...options, provider: overlay.provider };
+  const skipped: ImportResult['skipped'] = [];
   const aliases = [...overlay.aliases];
   const prices: Price[] = [];
-  for (const { entry, names } of named) {
-    const standsFor = aliasesAmong(names);
-    for (const [alias, model] of standsFor) {
-      aliases.push({ alias, model, source: `${options.sourceName}: ${provider}/${entry['id']}` });
+  for (const { sourceProvider, entries } of entriesOf(options.source, overlay)) {
+    const found = namedEntries(entries, overlay);
+    skipped.push(...found.skipped);
+    for (const { entry, names } of found.named) {
+      const standsFor = aliasesAmong(names);
+      const source = `${options.sourceName}: ${sourceProvider}/${entry['id']}`;
+      for (const [alias, model] of standsFor) aliases.push({ alias, model, source });
+      const lines = linesOfEntry(entry, overlay, { ...facts, sourceProvider });
+      const own = names.filter(
+        (name) => !standsFor.has(name) && !overlay.aliases.some(({ alias }) => alias === name),
+      );
+      prices.push(
+        ...own.flatMap((name) => lines.map((line) => priceOfLine(name, line, facts, overlay))),
+      );
     }
-    const lines = linesOf(entry, overlay, options);
-    const own = names.filter(
-      (name) => !standsFor.has(name) && !overlay.aliases.some(({ alias }) => alias === name),
-    );
-    prices.push(
-      ...own.flatMap((name) => lines.map((line) => priceOf(name, line, options, provider))),
-    );
   }
+  const stated = statedPrices(overlay, facts);
+  const all = [...prices.filter((price) => !isDisputed(price, stated)), ...stated];
   const book: PriceBook = {
-    provider,
+    provider: overlay.provider,
     version: options.version,
     currency: 'USD',
     known_from: options.knownFrom,
@@ -195,7 +138,8 @@ export const importPriceBook = (options: ImportOptions): ImportResult => {
     standard_tiers: overlay.standard_tiers,
     standard_geos: overlay.standard_geos,
     aliases,
-    prices,
+    prices: all,
+    ...(overlay.allowances === undefined ? {} : { allowances: overlay.allowances }),
   };
   if (options.version === 1) createPriceBooks([book]);
   return { book, skipped };

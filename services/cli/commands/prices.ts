@@ -1,4 +1,5 @@
 import type { PriceBooks } from '../../../pricing/price-books.ts';
+import { timeBandName } from '../../../pricing/time-band.ts';
 import type { Price } from '../../../schemas/price-book.ts';
 
 export interface PriceFilter {
@@ -18,7 +19,10 @@ export interface PriceRow {
   meter: string;
   tier: string;
   geo: string;
+  /** Context band and hours. */
   context: string;
+  /** The question of an open conflict; a claim prices nothing. */
+  claim: string;
   unit_price: string;
   valid_from: string;
   valid_to: string;
@@ -37,8 +41,12 @@ export interface ModelRow {
 }
 
 const contextOf = (price: Price): string => {
-  const context = price.when?.context;
-  return context ? `input ${context.operator} ${context.input_tokens}` : '';
+  const { context, time } = price.when ?? {};
+  const parts = [
+    context ? `input ${context.operator} ${context.input_tokens}` : '',
+    time ? timeBandName(time) : '',
+  ];
+  return parts.filter((part) => part !== '').join(', ');
 };
 
 const isWanted = (price: Price, filter: PriceFilter, knownAt: string): boolean => {
@@ -68,6 +76,7 @@ export const showPrices = (books: PriceBooks, filter: PriceFilter = {}): PriceRo
           tier: price.when?.tier?.join(' ') ?? 'standard',
           geo: price.when?.geo?.join(' ') ?? '',
           context: contextOf(price),
+          claim: price.claim ?? '',
           unit_price: price.unit_price,
           valid_from: price.valid_from,
           valid_to: price.valid_to ?? '',

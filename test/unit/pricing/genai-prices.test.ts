@@ -53,7 +53,7 @@ const MODELS: [string, string][] = [
     'gpt-5.2-2025-12-11',
     'gpt-5.4-2026-03-05',
     'gpt-5.5-2026-04-23',
-    'gpt-5.6-sol',
+    'gpt-5.6-terra',
     'gpt-6-luna',
     'o3-2025-04-16',
     'o4-mini-2025-04-16',

@@ -48,11 +48,36 @@ describe('the import', () => {
     );
   });
 
-  it('refuses a price key it has no meter for, and a price by time of day', () => {
+  it('refuses a price key it has no meter for, and prices with both dates and hours', () => {
     expect(() => importText(model('{ input_gpixels: 1 }'))).toThrow('input_gpixels');
+    const both =
+      '[{ prices: {} }, { constraint: { start_date: "2026-01-01" }, prices: {} }, { constraint: { start_time: "01:00:00Z", end_time: "02:00:00Z" }, prices: {} }]';
+    expect(() => importText(model(both))).toThrow('dates and hours');
+  });
+
+  it('takes prices by time of day as hours beside the price without hours', () => {
     const byTime =
-      '[{ prices: {} }, { constraint: { start_time: "01:00:00Z", end_time: "02:00:00Z" }, prices: {} }]';
-    expect(() => importText(model(byTime))).toThrow('time of day');
+      '[{ prices: { input_mtok: 1, output_mtok: 1 } }, { constraint: { start_time: "01:00:00Z", end_time: "02:00:00Z" }, prices: { input_mtok: 2, output_mtok: 2 } }]';
+    const inputs = importText(model(byTime)).book.prices.filter(
+      (p) => p.meter === 'input_uncached',
+    );
+    expect(inputs.map((p) => [p.unit_price, p.when?.time?.windows])).toEqual([
+      ['0.000001', undefined],
+      ['0.000002', [{ from: '01:00', to: '02:00' }]],
+    ]);
+  });
+
+  it('leaves a price open where the source announces another for later', () => {
+    const announced =
+      '[{ prices: { input_mtok: 1, output_mtok: 1 } }, { constraint: { start_date: "2027-01-01" }, prices: { input_mtok: 2, output_mtok: 2 } }]';
+    expect(
+      importText(model(announced))
+        .book.prices.filter((p) => p.meter === 'input_uncached')
+        .map((p) => [p.valid_from.slice(0, 10), p.valid_to]),
+    ).toEqual([
+      ['2020-01-01', undefined],
+      ['2027-01-01', undefined],
+    ]);
   });
 
   it('takes names only where they are stated by equality, and says what it left out', () => {

@@ -4,12 +4,22 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Money } from '../../../pricing/money.ts';
 import type { PriceBook } from '../../../schemas/price-book.ts';
-import { PriceBookSchema } from '../../../schemas/price-book.ts';
+import {
+  activePrices,
+  diffPrices,
+  nextVersion,
+} from '../../../services/cli/commands/price-diff.ts';
+import {
+  providersIn,
+  publishedVersions,
+  readOverlay,
+} from '../../../services/cli/commands/price-drafts.ts';
 import { showPrices } from '../../../services/cli/commands/prices.ts';
 import { formatPriceBook, importPriceBook } from '../../../services/cli/commands/prices-import.ts';
-import { loadPriceBooks } from '../../../services/platform/price-books.ts';
+import { loadPriceBooks, SHIPPED_BOOKS } from '../../../services/platform/price-books.ts';
 
 const books = loadPriceBooks();
+const PROVIDERS = providersIn(SHIPPED_BOOKS);
 const NOW = '2026-11-21T12:00:00.000Z';
 
 const perMillion = (
@@ -18,7 +28,11 @@ const perMillion = (
   tier = 'standard',
   geo = '',
 ): string | undefined => {
-  const rows = showPrices(books, { model, asOf: NOW }).filter(
+  const rows = showPrices(books, {
+    provider: model.startsWith('claude') ? 'anthropic' : 'openai',
+    model,
+    asOf: NOW,
+  }).filter(
     (row) =>
       row.meter === meter &&
       row.tier.split(' ').includes(tier) &&
@@ -31,31 +45,44 @@ const perMillion = (
 };
 
 describe('the shipped books', () => {
-  it.each(['openai', 'anthropic'])(
-    'of %s pass the schema and the lint, and name a source for every price',
+  it.each(PROVIDERS)(
+    'of %s pass the schema and the lint, and name a source and a day',
     (provider) => {
-      const path = `pricing/books/${provider}/0001.json`;
-      const parsed = PriceBookSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
-      expect(parsed.prices.length).toBeGreaterThan(500);
-      expect(books.versionAt(provider, NOW)).toBe(1);
+      for (const book of publishedVersions(SHIPPED_BOOKS, provider)) {
+        expect(book.prices.length).toBeGreaterThan(30);
+        for (const { source, retrieved_at } of book.prices) {
+          expect(source).not.toBe('');
+          expect(retrieved_at).toMatch(/^2026-/);
+        }
+      }
+      expect(books.versionAt(provider, books.newestKnownFrom)).not.toBeNull();
     },
   );
 
-  it.each(['openai', 'anthropic'])(
-    'of %s come out of the import again, byte for byte',
+  it.each(PROVIDERS)(
+    'of %s say what the source and the overlay say: an import finds nothing new',
     (provider) => {
-      const text = readFileSync(`pricing/books/${provider}/0001.json`, 'utf8');
+      const versions = publishedVersions(SHIPPED_BOOKS, provider);
       const { book } = importPriceBook({
         source: readFileSync('node_modules/@pydantic/genai-prices/dist/index.js', 'utf8'),
         sourceName: 'npm @pydantic/genai-prices 0.1.8 (MIT)',
-        overlay: JSON.parse(readFileSync(`pricing/books/${provider}/overlay.json`, 'utf8')),
-        version: 1,
+        overlay: readOverlay(SHIPPED_BOOKS, provider),
+        version: versions.length + 1,
         knownFrom: '2026-11-21T00:00:00.000Z',
         retrievedAt: '2026-11-21',
       });
-      expect(formatPriceBook(book)).toBe(text);
+      const options = { now: NOW, flagBeyondPercent: 20 };
+      expect(diffPrices(activePrices(versions), book.prices, options)).toEqual([]);
+      expect(nextVersion(versions, book)).toBeNull();
     },
   );
+
+  it.each(PROVIDERS)('of %s stand one price a line, as the import writes them', (provider) => {
+    publishedVersions(SHIPPED_BOOKS, provider).forEach((book, index) => {
+      const path = `pricing/books/${provider}/000${index + 1}.json`;
+      expect(formatPriceBook(book)).toBe(readFileSync(path, 'utf8'));
+    });
+  });
 
   it.each([
     ['gpt-4o-2024-08-06', '2.5', '1.25', '10'],
@@ -111,7 +138,7 @@ describe('the shipped books', () => {
 
   it('keep dated prices apart: o3 fell to a fifth on 2025-06-10', () => {
     const priceAt = (asOf: string) =>
-      showPrices(books, { model: 'o3', asOf }).find(
+      showPrices(books, { provider: 'openai', model: 'o3', asOf }).find(
         (r) => r.meter === 'input_uncached' && r.tier === 'standard',
       )?.unit_price;
     expect(priceAt('2025-06-09T23:59:59.999Z')).toBe('0.00001');

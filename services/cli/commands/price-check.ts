@@ -1,0 +1,81 @@
+import type { Price, PriceBook } from '../../../schemas/price-book.ts';
+import { activePrices } from './price-diff.ts';
+
+/** Something about a book that a person has to look at. */
+export interface BookFinding {
+  provider: string;
+  finding: 'stale' | 'ends_soon' | 'announced_due' | 'open_conflict';
+  what: string;
+}
+
+const MS_PER_DAY = 86_400_000;
+const dayOf = (instant: string): string => instant.slice(0, 10);
+const daysBetween = (from: string, to: string): number =>
+  Math.floor((Date.parse(to) - Date.parse(from)) / MS_PER_DAY);
+
+const modelsOf = (prices: readonly Price[]): string => {
+  const models = [...new Set(prices.map(({ model }) => model))].sort();
+  const shown = models.slice(0, 5).join(', ');
+  return models.length > 5 ? `${shown} and ${models.length - 5} more` : shown;
+};
+
+const hasSuccessor = (price: Price, active: readonly Price[]): boolean =>
+  active.some(
+    (other) =>
+      other.model === price.model &&
+      other.meter === price.meter &&
+      other.valid_from === price.valid_to,
+  );
+
+/**
+ * What of one provider's published versions needs attention at `now`: not looked at for `staleAfterDays`, prices that end within
+ * `soonDays` and have none after them, announced prices whose day has come since the newest version, open conflicts.
+ */
+export const checkBooks = (
+  versions: readonly PriceBook[],
+  options: { now: string; staleAfterDays: number; soonDays: number },
+): BookFinding[] => {
+  const { now } = options;
+  const newest = [...versions].sort((left, right) => left.version - right.version).at(-1);
+  if (!newest) return [];
+  const { provider } = newest;
+  const findings: BookFinding[] = [];
+  const active = activePrices(versions);
+  const lookedAt = active
+    .map(({ retrieved_at }) => retrieved_at)
+    .sort()
+    .at(-1);
+  const age = lookedAt === undefined ? Number.POSITIVE_INFINITY : daysBetween(lookedAt, now);
+  if (age > options.staleAfterDays) {
+    findings.push({
+      provider,
+      finding: 'stale',
+      what: `last compared with its sources on ${lookedAt ?? 'no day'}; run prices import`,
+    });
+  }
+  const add = (finding: BookFinding['finding'], prices: readonly Price[], text: string): void => {
+    if (prices.length > 0)
+      findings.push({ provider, finding, what: `${text}: ${modelsOf(prices)}` });
+  };
+  add(
+    'ends_soon',
+    active
+      .filter(({ valid_to: end }) => {
+        if (end === undefined || end <= now) return false;
+        return daysBetween(now, end) <= options.soonDays;
+      })
+      .filter((price) => !hasSuccessor(price, active)),
+    `prices that end within ${options.soonDays} days and have none after them`,
+  );
+  add(
+    'announced_due',
+    active.filter(({ valid_from: from }) => from <= now && from > newest.known_from),
+    `announced prices whose day has come by ${dayOf(now)}; approve a version to let them in`,
+  );
+  add(
+    'open_conflict',
+    active.filter(({ claim }) => claim !== undefined),
+    'sources contradict each other and usage is unrated',
+  );
+  return findings;
+};

@@ -1,0 +1,162 @@
+import { Money } from '../../../pricing/money.ts';
+import { timeBandName } from '../../../pricing/time-band.ts';
+import type { Price, PriceBook } from '../../../schemas/price-book.ts';
+
+/** One line of a diff: what a price was and what it would be. */
+export interface PriceChange {
+  kind: 'added' | 'changed' | 'removed';
+  model: string;
+  meter: string;
+  /** Tier, geography, context band, hours; and whether it is one of several claims. */
+  conditions: string;
+  valid_from: string;
+  before: string;
+  after: string;
+  /** In percent of the price before, rounded for people; empty where there is no price before. */
+  percent: string;
+  /** What a person must look at: `beyond 20 %`, `waits until 2027-01-01`, `claim`. */
+  flag: string;
+}
+
+const conditionsOf = ({ when, claim }: Price): string =>
+  [
+    when?.tier?.join('/') ?? '',
+    when?.geo?.join('/') ?? '',
+    when?.context ? `input ${when.context.operator} ${when.context.input_tokens}` : '',
+    when?.time ? timeBandName(when.time) : '',
+    claim === undefined ? '' : 'claim',
+  ]
+    .filter((part) => part !== '')
+    .join(', ');
+
+/** All bands of one publication of one price: they are replaced together, so they are compared and restated together. */
+const setKey = ({ model, meter, when, valid_from: from }: Price): string =>
+  JSON.stringify([model, meter, when?.tier ?? [], when?.geo ?? [], from]);
+
+const lineKey = (price: Price): string =>
+  JSON.stringify([
+    setKey(price),
+    conditionsOf(price),
+    price.claim === undefined ? '' : price.unit_price,
+  ]);
+
+const groupBy = <T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> => {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    groups.set(key, [...(groups.get(key) ?? []), item]);
+  }
+  return groups;
+};
+
+/** What the published versions say together: of every set the one known last. */
+export const activePrices = (versions: readonly PriceBook[]): Price[] => {
+  const sets = new Map<string, Price[]>();
+  for (const book of [...versions].sort((left, right) => left.version - right.version)) {
+    for (const [key, prices] of groupBy(book.prices, setKey)) sets.set(key, prices);
+  }
+  return [...sets.values()].flat();
+};
+
+const percentOf = (before: string, after: string): string =>
+  new Money(before).isZero()
+    ? ''
+    : new Money(after).div(before).minus(1).times(100).toDecimalPlaces(1).toFixed();
+
+const flagOf = (change: PriceChange, price: Price, options: DiffOptions): string => {
+  if (price.claim !== undefined) return `claim: ${price.claim}`;
+  if (change.kind !== 'removed' && price.valid_from > options.now) {
+    return `waits until ${price.valid_from.slice(0, 10)}`;
+  }
+  if (change.kind === 'removed') {
+    return options.restated?.has(setKey(price))
+      ? 'replaced by what is stated with it'
+      : 'stays in force until it is ended by hand';
+  }
+  const far =
+    change.percent !== '' && new Money(change.percent).abs().gt(options.flagBeyondPercent);
+  return far ? `beyond ${options.flagBeyondPercent} %` : '';
+};
+
+export interface DiffOptions {
+  now: string;
+  /** Changes of more than this many percent are flagged. */
+  flagBeyondPercent: number;
+  /** Sets that the candidate states; filled in here. */
+  restated?: ReadonlySet<string>;
+}
+
+const says = (price: Price): string =>
+  JSON.stringify([
+    price.unit_price,
+    price.valid_to ?? null,
+    price.claim ?? null,
+    price.per_request ?? false,
+  ]);
+
+const changeOf = (
+  kind: PriceChange['kind'],
+  before: Price | undefined,
+  after: Price | undefined,
+  options: DiffOptions,
+): PriceChange[] => {
+  const price = after ?? before;
+  if (!price) return [];
+  const change: PriceChange = {
+    kind,
+    model: price.model,
+    meter: price.meter,
+    conditions: conditionsOf(price),
+    valid_from: price.valid_from,
+    before: before?.unit_price ?? '',
+    after: after?.unit_price ?? '',
+    percent: before && after ? percentOf(before.unit_price, after.unit_price) : '',
+    flag: '',
+  };
+  return [{ ...change, flag: flagOf(change, price, options) }];
+};
+
+/** Added, changed and removed prices, in the order of the candidate; sources and days of retrieval do not count. */
+export const diffPrices = (
+  active: readonly Price[],
+  candidate: readonly Price[],
+  given: DiffOptions,
+): PriceChange[] => {
+  const options = { ...given, restated: new Set(candidate.map(setKey)) };
+  const before = new Map(active.map((price) => [lineKey(price), price]));
+  const after = new Set(candidate.map(lineKey));
+  return [
+    ...candidate.flatMap((price) => {
+      const old = before.get(lineKey(price));
+      if (!old) return changeOf('added', undefined, price, options);
+      return says(old) === says(price) ? [] : changeOf('changed', old, price, options);
+    }),
+    ...active
+      .filter((price) => !after.has(lineKey(price)))
+      .flatMap((price) => changeOf('removed', price, undefined, options)),
+  ];
+};
+
+/** The next version: whole sets in which anything was added or changed, and names that are new. Null when there is nothing. */
+export const nextVersion = (
+  versions: readonly PriceBook[],
+  candidate: PriceBook,
+): PriceBook | null => {
+  const active = groupBy(activePrices(versions), setKey);
+  const textOf = (prices: readonly Price[]): string =>
+    prices
+      .map((price) => `${lineKey(price)}${says(price)}`)
+      .sort()
+      .join('\n');
+  const prices = [...groupBy(candidate.prices, setKey)]
+    .filter(([key, set]) => textOf(active.get(key) ?? []) !== textOf(set))
+    .flatMap(([, set]) => set);
+  const known = new Map(versions.flatMap((b) => b.aliases.map((a) => [a.alias, a.model])));
+  const aliases = candidate.aliases.filter(({ alias, model }) => known.get(alias) !== model);
+  const newest = versions.at(-1);
+  const same = (name: 'standard_tiers' | 'standard_geos' | 'allowances'): boolean =>
+    newest !== undefined && JSON.stringify(newest[name]) === JSON.stringify(candidate[name]);
+  const unchanged = same('standard_tiers') && same('standard_geos') && same('allowances');
+  if (prices.length === 0 && aliases.length === 0 && unchanged) return null;
+  return { ...candidate, aliases, prices };
+};
