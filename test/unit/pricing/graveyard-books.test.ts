@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+import { priceUsage } from '../../../pricing/price-usage.ts';
+import { loadPriceBooks } from '../../../services/platform/price-books.ts';
+
+/** Cases of the graveyard that are about what the shipped books say. */
+const books = loadPriceBooks();
+
+const total = (
+  provider: string,
+  model: string,
+  rest: {
+    tier?: string;
+    geo?: string;
+    at?: string;
+    classes?: Record<string, string>;
+    units?: Record<string, string>;
+  } = {},
+): string => {
+  const {
+    tier,
+    geo,
+    at = '2026-11-20T12:00:00.000Z',
+    classes = { input_uncached: '1000000' },
+    units = {},
+  } = rest;
+  const priced = priceUsage(
+    { provider, tier, geo, at, knownAt: books.newestKnownFrom, parts: [{ model, classes, units }] },
+    books,
+  );
+  return priced.ok ? priced.total : priced.detail;
+};
+
+describe('the shipped books', () => {
+  it('case 87: each Bedrock profile has its own price, global and regional apart', () => {
+    expect(total('bedrock', 'global.anthropic.claude-sonnet-4-5-20250929-v1:0')).toBe('3');
+    expect(total('bedrock', 'us.anthropic.claude-sonnet-4-5-20250929-v1:0')).toBe('3.3');
+    expect(total('bedrock', 'eu.anthropic.claude-sonnet-4-5-20250929-v1:0')).toBe('3.3');
+    expect(total('bedrock', 'anthropic.claude-sonnet-4-5-20250929-v1:0')).toBe('3.3');
+    expect(total('bedrock', 'apac.amazon.nova-lite-v1:0')).toBe('0.06');
+    expect(total('bedrock', 'mars.amazon.nova-lite-v1:0')).toContain('names the model');
+  });
+
+  it('case 91: Vertex batch is priced, at half', () => {
+    expect(total('vertex', 'gemini-2.5-flash')).toBe('0.3');
+    expect(total('vertex', 'gemini-2.5-flash', { tier: 'batch' })).toBe('0.15');
+    expect(total('vertex', 'claude-haiku-4-5-20251001', { tier: 'batch' })).toBe('0.5');
+    expect(total('vertex', 'claude-haiku-4-5-20251001', { geo: 'us-east5' })).toBe('1.1');
+  });
+
+  it.each([
+    ['a Friday in the peak', '2026-11-20T01:00:00.000Z', '1.32'],
+    ['the last moment of the peak', '2026-11-20T03:59:59.999Z', '1.32'],
+    ['the first after it', '2026-11-20T04:00:00.000Z', '0.66'],
+    ['the second peak', '2026-11-20T06:00:00.000Z', '1.32'],
+    ['its end', '2026-11-20T10:00:00.000Z', '0.66'],
+    ['a Saturday', '2026-11-21T02:00:00.000Z', '0.66'],
+    ['a Chinese public holiday', '2026-10-01T02:00:00.000Z', '0.66'],
+    ['the day after the holidays', '2026-10-08T02:00:00.000Z', '1.32'],
+    ['before the change', '2026-08-16T15:59:59.999Z', '0.435'],
+    ['from the change on', '2026-08-16T16:00:00.000Z', '0.66'],
+    ['the first peak after it', '2026-08-17T01:00:00.000Z', '1.32'],
+  ])('DeepSeek costs by the hour: %s', (_, at, expected) => {
+    expect(total('deepseek', 'deepseek-v4-pro', { at })).toBe(expected);
+  });
+
+  it('leave usage unrated where sources contradict each other, and only there', () => {
+    const sol = (at: string) =>
+      total('openai', 'gpt-5.6-sol', { at, classes: { input_uncached: '1000' } });
+    expect(sol('2026-08-20T23:59:59.999Z')).toBe('0.005'); // 1000 x 5 / 1e6
+    expect(sol('2026-08-21T00:00:00.000Z')).toContain('disputed');
+    const saturday = (at: string) => total('deepseek', 'deepseek-v4-pro', { at });
+    expect(saturday('2026-08-22T02:00:00.000Z')).toContain('disputed');
+    expect(saturday('2026-08-22T05:00:00.000Z')).toBe('0.66');
+    const vertex = (count: string) =>
+      total('vertex', 'claude-opus-4-6', { classes: { input_uncached: count } });
+    expect(vertex('200000')).toBe('1'); // 200000 x 5 / 1e6
+    expect(vertex('200001')).toContain('disputed');
+  });
+
+  it('let an announced rise wait: Gemini 3.8 Flash stays at its price of 2026 until a version is approved', () => {
+    expect(total('google', 'gemini-3.8-flash', { at: '2027-02-01T00:00:00.000Z' })).toBe('0.75');
+  });
+
+  it('count xAI cliffs from 200,000 tokens on, Gemini beyond them', () => {
+    const at = (provider: string, model: string, count: string) =>
+      total(provider, model, { classes: { input_uncached: count } });
+    expect(at('xai', 'grok-4.3', '199999')).toBe('0.24999875'); // x 1.25 / 1e6
+    expect(at('xai', 'grok-4.3', '200000')).toBe('0.5'); // x 2.5 / 1e6
+    expect(at('google', 'gemini-2.5-pro', '200000')).toBe('0.25'); // x 1.25 / 1e6
+    expect(at('google', 'gemini-2.5-pro', '200001')).toBe('0.5000025'); // x 2.5 / 1e6
+  });
+
+  it('price what is not sold by tokens: Cohere searches', () => {
+    const rerank = { classes: {}, units: { search_units: '3' } };
+    expect(total('cohere', 'rerank-v3.5', rerank)).toBe('0.006'); // 3 x 2 / 1e3
+  });
+});
