@@ -1,5 +1,6 @@
 import type { Instant } from '../schemas/instant.ts';
 import type { Price } from '../schemas/price-book.ts';
+import type { ScaledDecimal } from './scaled-decimal.ts';
 import { parseScaled, powerOfTen, widen } from './scaled-decimal.ts';
 import { inTimeBand } from './time-band.ts';
 
@@ -12,6 +13,8 @@ export interface FoundPrice {
   readonly price: Price;
   /** Count of 10^-12 USD. */
   readonly scaledPrice: bigint;
+  /** The same number as short as it is written: small integers are quick to multiply and to print. */
+  readonly exact: ScaledDecimal;
   /** Edge of its context band as a count of 10^-6 tokens; zero where it has none. */
   readonly scaledEdge: bigint;
   /** A rule combined it to more than 12 decimal places: nothing may be charged with it. */
@@ -29,10 +32,11 @@ export interface PriceSet {
 export type Schedule = PriceSet[];
 
 export const withScaledPrice = (price: Price): FoundPrice => {
-  const parsed = parseScaled(price.unit_price);
+  const exact = parseScaled(price.unit_price) ?? { value: 0n, places: 0 };
   return {
     price,
-    scaledPrice: parsed ? widen(parsed, PRICE_PLACES) : 0n,
+    scaledPrice: widen(exact, PRICE_PLACES),
+    exact,
     scaledEdge: BigInt(price.when?.context?.input_tokens ?? 0) * powerOfTen(QUANTITY_PLACES),
   };
 };

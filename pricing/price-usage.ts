@@ -3,11 +3,12 @@ import type { Charge, UnratedReason } from '../schemas/rated-usage.ts';
 import type { ClassQuantities, UnitQuantities } from '../schemas/usage-event.ts';
 import type { Meter } from '../schemas/words.ts';
 import { compareMeters, isInputMeter } from './meter-order.ts';
-import { fitsAmount, formatAmount } from './money.ts';
+import { AMOUNT_PLACES, fitsAmount, formatAmount } from './money.ts';
 import type { PriceBooks, PriceOfMeter } from './price-books.ts';
 import type { FoundPrice } from './price-schedule.ts';
 import { QUANTITY_PLACES } from './price-schedule.ts';
-import { formatScaled, parseScaled, powerOfTen, widen } from './scaled-decimal.ts';
+import type { ScaledDecimal } from './scaled-decimal.ts';
+import { formatScaled, parseScaled, widen } from './scaled-decimal.ts';
 
 /** What one model served. */
 export interface UsagePart {
@@ -32,29 +33,50 @@ export type PricedUsage =
   | { ok: true; book: string; charges: Charge[]; total: string }
   | { ok: false; book: string | undefined; reason: UnratedReason; detail: string };
 
-/** One, as a count of 10^-6. */
-const ONE = powerOfTen(QUANTITY_PLACES);
-
 interface Quantity {
-  meter: Meter;
-  scaled: bigint;
+  readonly meter: Meter;
+  readonly exact: ScaledDecimal;
+  /** The one spelling of it. */
+  readonly text: string;
 }
 
-/** Quantities above zero, in the order of the meters. */
-const quantitiesOf = (part: UsagePart): Quantity[] => {
-  const quantities: Quantity[] = [];
-  for (const stated of [part.classes, part.units]) {
-    for (const [meter, text] of Object.entries(stated)) {
-      const parsed = text === undefined ? null : parseScaled(text);
-      if (!parsed || parsed.value === 0n) continue;
-      quantities.push({ meter: meter as Meter, scaled: widen(parsed, QUANTITY_PLACES) });
-    }
+const ONE_REQUEST: Quantity = { meter: 'requests', exact: { value: 1n, places: 0 }, text: '1' };
+
+const inOrder = (quantities: readonly Quantity[]): boolean => {
+  for (let index = 1; index < quantities.length; index += 1) {
+    const [left, right] = [quantities[index - 1], quantities[index]];
+    if (left && right && compareMeters(left.meter, right.meter) > 0) return false;
   }
-  return quantities.sort((left, right) => compareMeters(left.meter, right.meter));
+  return true;
 };
 
-const totalInput = (quantities: readonly Quantity[]): bigint =>
-  quantities.reduce((sum, { meter, scaled }) => (isInputMeter(meter) ? sum + scaled : sum), 0n);
+const addQuantities = (stated: ClassQuantities | UnitQuantities, quantities: Quantity[]): void => {
+  for (const [meter, text] of Object.entries(stated)) {
+    const exact = text === undefined ? null : parseScaled(text);
+    if (!exact || exact.value === 0n) continue;
+    const spelled = exact.places === 0 ? text : formatScaled(exact.value, exact.places);
+    quantities.push({ meter: meter as Meter, exact, text: spelled });
+  }
+};
+
+/** Quantities other than zero, in the order of the meters. */
+const quantitiesOf = (part: UsagePart): Quantity[] => {
+  const quantities: Quantity[] = [];
+  addQuantities(part.classes, quantities);
+  addQuantities(part.units, quantities);
+  if (!inOrder(quantities)) {
+    quantities.sort((left, right) => compareMeters(left.meter, right.meter));
+  }
+  return quantities;
+};
+
+const totalInput = (quantities: readonly Quantity[]): bigint => {
+  let sum = 0n;
+  for (const { meter, exact } of quantities) {
+    if (isInputMeter(meter)) sum += widen(exact, QUANTITY_PLACES);
+  }
+  return sum;
+};
 
 type Refusal = { reason: UnratedReason; detail: string };
 
@@ -82,7 +104,7 @@ const refusalOf = (found: FoundPrice, model: string): Refusal | null => {
 const addRequestFee = (quantities: Quantity[], priceOf: PriceOfMeter): void => {
   if (priceOf('requests')?.price.per_request !== true) return;
   if (quantities.some(({ meter }) => meter === 'requests')) return;
-  quantities.push({ meter: 'requests', scaled: ONE });
+  quantities.push(ONE_REQUEST);
   quantities.sort((left, right) => compareMeters(left.meter, right.meter));
 };
 
@@ -112,7 +134,7 @@ const pricePart = (
   }
   if (part === request.parts[0]) addRequestFee(quantities, priceOf);
   let sum = 0n;
-  for (const { meter, scaled } of quantities) {
+  for (const { meter, exact, text } of quantities) {
     const found = priceOf(meter);
     if (!found) {
       return {
@@ -122,7 +144,9 @@ const pricePart = (
     }
     const refusal = refusalOf(found, part.model);
     if (refusal) return refusal;
-    const amount = scaled * found.scaledPrice;
+    const product = exact.value * found.exact.value;
+    const places = exact.places + found.exact.places;
+    const amount = widen({ value: product, places }, AMOUNT_PLACES);
     if (!fitsAmount(amount)) {
       return { reason: 'precision', detail: `the charge of ${meter} needs more than 38 digits` };
     }
@@ -130,9 +154,9 @@ const pricePart = (
     charges.push({
       meter,
       model: part.model,
-      quantity: formatScaled(scaled, QUANTITY_PLACES),
+      quantity: text,
       unit_price: found.price.unit_price,
-      amount_usd: formatAmount(amount),
+      amount_usd: formatScaled(product, places),
       price_id: found.price.price_id,
     });
   }

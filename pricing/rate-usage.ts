@@ -48,43 +48,48 @@ const withoutPricing = (event: UsageEvent, book: string | undefined): PricedUsag
   }
 };
 
-const identityOf = (event: UsageEvent) => ({
-  attempt_id: event.attempt_id,
-  request_id: event.request_id,
-  ...(event.supersedes === undefined ? {} : { supersedes: event.supersedes }),
-  event_ts: event.event_ts,
-  closed_at: event.closed_at,
-});
+/** Sets what is there. The order in which fields are set is the order of the bytes: a replay must write the same. */
+const setStated = <Name extends keyof RatedUsage>(
+  rated: Partial<RatedUsage>,
+  name: Name,
+  value: RatedUsage[Name] | undefined,
+): void => {
+  if (value !== undefined) rated[name] = value;
+};
 
-const routeOf = (event: UsageEvent) => ({
-  proxy_id: event.proxy_id,
-  boot_id: event.boot_id,
-  sequence: event.sequence,
-  provider: event.provider,
-  upstream: event.upstream,
-});
+const setOutcome = (rated: Partial<RatedUsage>, priced: PricedUsage): void => {
+  rated.outcome = priced.ok ? 'rated' : 'unrated';
+  if (priced.ok) return;
+  rated.unrated_reason = priced.reason;
+  rated.unrated_detail = priced.detail;
+};
 
-const ownershipOf = (event: UsageEvent) => ({
-  ending: event.ending,
-  key_id: event.key_id,
-  credential_pool_id: event.credential_pool_id,
-  byo_key: event.byo_key,
-  ...(event.reservation_id === undefined ? {} : { reservation_id: event.reservation_id }),
-  ...(event.provider_request_id === undefined
-    ? {}
-    : { provider_request_id: event.provider_request_id }),
-  dimensions: event.dimensions,
-  tags: event.tags,
-});
+const setIdentity = (rated: Partial<RatedUsage>, event: UsageEvent): void => {
+  rated.attempt_id = event.attempt_id;
+  rated.request_id = event.request_id;
+  setStated(rated, 'supersedes', event.supersedes);
+  rated.event_ts = event.event_ts;
+  rated.closed_at = event.closed_at;
+};
 
-const outcomeOf = (priced: PricedUsage) =>
-  priced.ok
-    ? { outcome: 'rated' as const }
-    : {
-        outcome: 'unrated' as const,
-        unrated_reason: priced.reason,
-        unrated_detail: priced.detail,
-      };
+const setRoute = (rated: Partial<RatedUsage>, event: UsageEvent): void => {
+  rated.proxy_id = event.proxy_id;
+  rated.boot_id = event.boot_id;
+  rated.sequence = event.sequence;
+  rated.provider = event.provider;
+  rated.upstream = event.upstream;
+};
+
+const setOwnership = (rated: Partial<RatedUsage>, event: UsageEvent): void => {
+  rated.ending = event.ending;
+  rated.key_id = event.key_id;
+  rated.credential_pool_id = event.credential_pool_id;
+  rated.byo_key = event.byo_key;
+  setStated(rated, 'reservation_id', event.reservation_id);
+  setStated(rated, 'provider_request_id', event.provider_request_id);
+  rated.dimensions = event.dimensions;
+  rated.tags = event.tags;
+};
 
 /**
  * Rates one event. Pure: the same event, books and `knownAt` give the same bytes. The time that counts is when the provider
@@ -116,23 +121,24 @@ export const rateUsage = (
     withoutPricing(event, book) ??
     priceUsage({ provider, tier, geo: event.geo, at, knownAt, account, parts }, books);
   const period = periodOf(at);
-  return {
+  const rated: Partial<RatedUsage> = {
     entry_id: entryId(event.event_id, 1, 'charge'),
     event_id: event.event_id,
     revision: 1,
     kind: 'charge',
-    ...outcomeOf(priced),
-    ...identityOf(event),
-    period,
-    posting_period: period,
-    ...routeOf(event),
-    model,
-    ...(tier === undefined ? {} : { tier }),
-    ...(event.geo === undefined ? {} : { geo: event.geo }),
-    ...ownershipOf(event),
-    ...(book === undefined ? {} : { book }),
-    ...(assumed.length === 0 ? {} : { assumed }),
-    charges: priced.ok ? priced.charges : [],
-    ...(priced.ok ? { total_usd: priced.total } : {}),
   };
+  setOutcome(rated, priced);
+  setIdentity(rated, event);
+  rated.period = period;
+  rated.posting_period = period;
+  setRoute(rated, event);
+  rated.model = model;
+  setStated(rated, 'tier', tier);
+  setStated(rated, 'geo', event.geo);
+  setOwnership(rated, event);
+  setStated(rated, 'book', book);
+  if (assumed.length > 0) rated.assumed = assumed;
+  rated.charges = priced.ok ? priced.charges : [];
+  if (priced.ok) rated.total_usd = priced.total;
+  return rated as RatedUsage;
 };
