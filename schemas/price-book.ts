@@ -80,7 +80,6 @@ export const AllowanceSchema = z.strictObject({
   valid_to: InstantSchema.optional(),
   ...ProvenanceShape,
 });
-export type Allowance = z.infer<typeof AllowanceSchema>;
 
 /** Who let a version into force, and when. */
 export const ApprovalSchema = z.strictObject({ by: NameSchema, at: InstantSchema });
