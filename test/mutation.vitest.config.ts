@@ -6,7 +6,7 @@ import { defineConfig } from 'vitest/config';
  */
 export default defineConfig({
   test: {
-    include: ['test/unit/pricing/**/*.test.ts', 'test/property/pricing-rules.test.ts'],
+    include: ['test/unit/pricing/**/*.test.ts', 'test/property/pricing-money.test.ts'],
     exclude: [
       'test/unit/pricing/{shipped-books,graveyard-books,genai-prices,recorded-replies,rate-file,price-review,prices-import}.test.ts',
     ],
