@@ -115,7 +115,9 @@ const importDraft = (options: ReviewOptions, now: string): number => {
     return changes.length === 0 ? EXIT.ok : EXIT.differences;
   }
   const path = writeDraft(options.books, { ...draft, prepared_by: options.by });
-  say(`draft ${path}: it prices nothing until reckoner prices approve ${options.provider} --yes`);
+  say(
+    `draft ${path}: it prices nothing until reckoner prices approve --provider ${options.provider} --by NAME --yes`,
+  );
   return EXIT.differences;
 };
 
