@@ -71,6 +71,7 @@ describe('a configuration that cannot be used gets one message and exit code 2',
       RECKONER_CONSOLE_PORT: '0',
     });
     expect(run.code).toBe(2);
+    expect(run.stderr.trim().split('\n')).toHaveLength(1);
     expect(run.stderr).toContain(`Cannot use the data directory ${path}`);
   });
 });
