@@ -232,7 +232,7 @@ export const proveDemo = async (input: ProofInput): Promise<DemoResult> => {
   const { controlDifferences: _, ...found } = findings;
   return {
     ...found,
-    faults: judge(findings),
+    ...judge(findings),
     seconds: Math.round((performance.now() - input.startedMs) / 100) / 10,
   };
 };

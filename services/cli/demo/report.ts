@@ -23,6 +23,7 @@ export const toJson = (result: DemoResult): object => ({
   spend: result.spend,
   reconciliation: result.reports,
   faults: result.faults,
+  traces: result.traces,
 });
 
 const grouped = (whole: string): string => whole.replace(/\B(?=(\d{3})+$)/g, ',');
@@ -137,6 +138,7 @@ const verdict = (result: DemoResult): string[] => {
     return [
       heading(colors.red(`THE PROOF FAILED: ${result.faults.length} fault(s)`)),
       ...result.faults.map((fault) => `  ${colors.red('✗')} ${fault}`),
+      ...result.traces.map((trace) => colors.dim(`      shows in: ${trace}`)),
     ];
   }
   return [
