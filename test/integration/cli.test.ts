@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { fork, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -71,7 +71,9 @@ describe('a configuration that cannot be used gets one message and exit code 2',
       RECKONER_CONSOLE_PORT: '0',
     });
     expect(run.code).toBe(2);
-    expect(run.stderr).toContain(`Cannot use the data directory ${path}`);
+    // Both processes find it out; which one says so first is chance.
+    expect(run.stderr).toMatch(/Cannot use the data directory|The log directory .* cannot be used/);
+    expect(run.stderr).toContain(path);
   });
 });
 
@@ -85,6 +87,30 @@ test.skipIf(!existsSync('/usr/bin/node') && !existsSync('/usr/local/bin/node'))(
     expect(run.status).toBe(1);
     expect(run.stderr).toContain('Reckoner needs Node 24.12 or newer');
     expect(run.stderr.trim().split('\n')).toHaveLength(2);
+  },
+);
+
+test.each(['proxy', 'back-office'])(
+  'a %s whose supervisor dies while it starts stops by itself, without a crash',
+  async (role) => {
+    const child = fork('services/cli/bin.js', ['serve', role], {
+      env: {
+        ...process.env,
+        RECKONER_DATA_DIR: folder(),
+        RECKONER_PROXY_PORT: '0',
+        RECKONER_CONSOLE_PORT: '0',
+      },
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    let stderr = '';
+    child.stderr?.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    child.disconnect();
+    const code = await new Promise((resolve) => child.once('exit', resolve));
+    expect(stderr).not.toContain('Error');
+    expect(code).toBe(0);
   },
 );
 
