@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { fork, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -92,6 +92,30 @@ test('a Node that is too old gets one clear message, whatever the verb', () => {
     expect(run.stderr.trim().split('\n')).toHaveLength(2);
   }
 });
+
+test.each(['proxy', 'back-office'])(
+  'a %s whose supervisor dies while it starts stops by itself, without a crash',
+  async (role) => {
+    const child = fork('services/cli/bin.js', ['serve', role], {
+      env: {
+        ...process.env,
+        RECKONER_DATA_DIR: folder(),
+        RECKONER_PROXY_PORT: '0',
+        RECKONER_CONSOLE_PORT: '0',
+      },
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    let stderr = '';
+    child.stderr?.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    child.disconnect();
+    const code = await new Promise((resolve) => child.once('exit', resolve));
+    expect(stderr).not.toContain('Error');
+    expect(code).toBe(0);
+  },
+);
 
 describe('what the command line answers without a house', () => {
   test('an unknown verb is a usage error', async () => {

@@ -8,6 +8,10 @@ export const headerOf = (headers: HeaderValues, name: string): string | undefine
   return Array.isArray(value) ? value[0] : value;
 };
 
+/** Media types are compared without regard to case. */
+export const isEventStream = (contentType: string | undefined): boolean =>
+  contentType?.trim().toLowerCase().startsWith('text/event-stream') ?? false;
+
 const KEY_HEADERS = ['x-reckoner-key', 'authorization', 'x-api-key', 'x-goog-api-key', 'api-key'];
 
 /** The virtual key a caller presents, in whichever header its SDK puts keys; null when there is none. */

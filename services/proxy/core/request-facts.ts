@@ -1,6 +1,6 @@
 import type { Flavour } from '../../../schemas/words.ts';
 import type { JsonObject } from './flavour.ts';
-import { asObject, asWord } from './flavour.ts';
+import { asLowerWord, asObject, asWord } from './flavour.ts';
 import { injectIncludeUsage } from './include-usage.ts';
 import { findMember } from './json-span.ts';
 
@@ -16,7 +16,7 @@ export interface RequestFacts {
 /** Reads the declarations; what is not declared or has no sane shape is left out. */
 export const requestFacts = (body: JsonObject | null): RequestFacts => {
   const model = asWord(body?.['model'], 200);
-  const tier = asWord(body?.['service_tier'], 64)?.toLowerCase();
+  const tier = asLowerWord(body?.['service_tier'], 64);
   const maximum =
     body?.['max_completion_tokens'] ?? body?.['max_output_tokens'] ?? body?.['max_tokens'];
   const sane = typeof maximum === 'number' && Number.isSafeInteger(maximum) && maximum >= 0;

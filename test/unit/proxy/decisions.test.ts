@@ -154,6 +154,10 @@ describe('routes', () => {
     ['POST', '/v1/messages', null, '/v1/messages', 'anthropic.messages'],
     ['POST', '/anthropic/v1/messages/count_tokens', 'anthropic', '/v1/messages/count_tokens', null],
     ['POST', '/openai/v1/responses/compact', 'openai', '/v1/responses/compact', 'openai.responses'],
+    ['POST', '/openai/v1/chat/completion%73', 'openai', '/v1/chat/completion%73', 'openai.chat'],
+    ['POST', '/openai/v1/chat/completions/', 'openai', '/v1/chat/completions/', 'openai.chat'],
+    ['POST', '/openai/v1/Responses;a=1', 'openai', '/v1/Responses;a=1', 'openai.responses'],
+    ['POST', '/openai/v1/%66iles', 'openai', '/v1/%66iles', 'passthrough'],
     ['GET', '/openai/v1/responses/resp_1', 'openai', '/v1/responses/resp_1', null],
     ['POST', '/openai/v1/images/generations', 'openai', '/v1/images/generations', 'passthrough'],
   ])('%s %s', (method, target, ...[upstreamId, path, flavour]) => {
@@ -168,6 +172,9 @@ describe('routes', () => {
     '/openai/../secret',
     '/openai/%2e%2e/x',
     '/openai//x',
+    '/openai/v1/chat/completions#/files',
+    '/openai/v1/chat/completions?x#/files',
+    '/openai/v1/chat/completions%00/files',
   ])('%s belongs to nobody', (target) => {
     expect(routeOf('POST', target)).toBeNull();
   });

@@ -5,7 +5,7 @@ import type {
 } from '../../../../schemas/usage-event.ts';
 import { keepRawUsage, mustHold, requiredCount, statedCount } from '../counts.ts';
 import type { JsonObject, ReplyEvent, ReplyReader, Statement } from '../flavour.ts';
-import { asArray, asObject, asWord, createTextSeen } from '../flavour.ts';
+import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 
 type Figures = Partial<Record<keyof ClassQuantities, number>>;
@@ -119,11 +119,11 @@ const readUsage = (usage: JsonObject, model: string | undefined, whole: boolean)
 
 const tierOf = (usage: JsonObject | null): string | undefined => {
   if (usage?.['speed'] === 'fast') return 'fast';
-  return asWord(usage?.['service_tier'], 64)?.toLowerCase();
+  return asLowerWord(usage?.['service_tier'], 64);
 };
 
 const geoOf = (usage: JsonObject | null): string | undefined => {
-  const geo = asWord(usage?.['inference_geo'], 64)?.toLowerCase();
+  const geo = asLowerWord(usage?.['inference_geo'], 64);
   return geo === 'not_available' ? undefined : geo;
 };
 
