@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { injectIncludeUsage } from '../../services/proxy/core/include-usage.ts';
+import { editedBody, requestFacts } from '../../services/proxy/core/request-facts.ts';
 import { createUsageFilter } from '../../services/proxy/usage-filter.ts';
 
 const USAGE = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
@@ -96,4 +97,15 @@ test('asking for usage changes only that of the body, and nothing where it was a
       expect(JSON.parse(edited ?? '')).toEqual(wanted);
     }),
   );
+});
+
+test.each([
+  String.raw`{"model":"m","str\u0065am":true}`,
+  String.raw`{"model":"m","stream":true,"stream_option\u0073":{"include_usage":false}}`,
+  String.raw`{"model":"m","stream":true,"stream_options":{"include\u005fusage":false}}`,
+])('spelling a name with escapes hides it from nobody: %s', (source) => {
+  const body = JSON.parse(source);
+  const edited = editedBody('openai.chat', requestFacts(body), source);
+  const wanted = { ...body, stream_options: { include_usage: true } };
+  expect(JSON.parse(edited ?? '{}')).toEqual(wanted);
 });
