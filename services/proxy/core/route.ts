@@ -39,16 +39,21 @@ const UNIFIED = new Set([
 /** Chosen by endpoint, never by vendor. A POST to an endpoint nobody told us about may well be billed: it is metered. */
 const flavourOf = (method: string, path: string): Flavour | null => {
   if (method !== 'POST') return null;
-  for (const [pattern, flavour] of ENDPOINTS) if (pattern.test(path)) return flavour;
+  // Providers may take a closing slash for nothing; it must not take a call out of metering.
+  const bare = path.replace(/\/$/, '');
+  for (const [pattern, flavour] of ENDPOINTS) if (pattern.test(bare)) return flavour;
   return 'passthrough';
 };
+
+/** Letters, digits and `-._~` that need no escape: a provider reads them as themselves, so an escaped one only hides an endpoint. */
+const NEEDLESS_ESCAPE = /%(2[de]|3\d|[46][1-9a-f]|[57][0-9a]|5f|7e)/i;
 
 /** @returns the route, or null when the path belongs to nobody. */
 export const routeOf = (method: string, target: string): Route | null => {
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
   const query = mark < 0 ? '' : target.slice(mark);
-  if (/\/\.\.?(\/|$)|\\|%2e|%2f|%5c|\/\//i.test(path)) return null;
+  if (/\/\.\.?(\/|$)|\\|%2f|%5c|\/\//i.test(path) || NEEDLESS_ESCAPE.test(path)) return null;
   const about = (rest: string) => ({
     path: rest,
     query,

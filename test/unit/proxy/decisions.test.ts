@@ -155,6 +155,8 @@ describe('routes', () => {
     ['POST', '/anthropic/v1/messages/count_tokens', 'anthropic', '/v1/messages/count_tokens', null],
     ['POST', '/openai/v1/responses/compact', 'openai', '/v1/responses/compact', 'openai.responses'],
     ['GET', '/openai/v1/responses/resp_1', 'openai', '/v1/responses/resp_1', null],
+    ['POST', '/openai/v1/responses/', 'openai', '/v1/responses/', 'openai.responses'],
+    ['POST', '/openai/v1/files/a%20b', 'openai', '/v1/files/a%20b', null],
     ['POST', '/openai/v1/images/generations', 'openai', '/v1/images/generations', 'passthrough'],
   ])('%s %s', (method, target, ...[upstreamId, path, flavour]) => {
     expect(routeOf(method, target)).toMatchObject({ upstreamId, path, flavour });
@@ -168,6 +170,8 @@ describe('routes', () => {
     '/openai/../secret',
     '/openai/%2e%2e/x',
     '/openai//x',
+    '/openai/v1/chat/completion%73',
+    '/openai/v1/%63hat/completions',
   ])('%s belongs to nobody', (target) => {
     expect(routeOf('POST', target)).toBeNull();
   });
