@@ -5,6 +5,8 @@ import type { DemoResult } from './result.ts';
 export type Findings = Omit<DemoResult, 'faults' | 'seconds'> & {
   /** What the control totals say against themselves. */
   controlDifferences: string[];
+  /** Calls that are on somebody else's books. */
+  wrongOwners: string[];
 };
 
 const KIND_IN_WORDS = {
@@ -59,7 +61,7 @@ const sumFaults = (findings: Findings): string[] => {
 
 /** Says in one sentence each what does not hold; nothing when all does. */
 export const judge = (findings: Findings): string[] => {
-  const faults = [...attemptFaults(findings), ...sumFaults(findings)];
+  const faults = [...attemptFaults(findings), ...findings.wrongOwners, ...sumFaults(findings)];
   if (findings.events !== findings.attempts) {
     faults.push(
       `${findings.events} events for ${findings.attempts} calls that the provider counted`,

@@ -13,6 +13,7 @@ type Tamper = (entries: readonly StoredEntry[]) => StoredEntry[];
 
 /** Everybody of this tenant is in one partition, so that every reader meets the same victim first. */
 const VICTIM_TENANT = 'acme';
+const OTHER_TENANT = 'initech';
 
 const rewrite = <Kind extends EnvelopeKind>(
   kind: Kind,
@@ -55,6 +56,12 @@ const secondEvent = (event: UsageEvent): UsageEvent | null =>
     ? { ...event, event_id: event.event_id.replace(/.$/, (last) => (last === '0' ? '1' : '0')) }
     : null;
 
+/** The envelope keeps its subject, which nobody prices by. */
+const otherTenant = (event: UsageEvent): UsageEvent | null =>
+  wellReported(event)
+    ? { ...event, dimensions: { ...event.dimensions, tenant: OTHER_TENANT } }
+    : null;
+
 const oneCentMore = (rated: RatedUsage): RatedUsage | null => {
   const [first, ...others] = rated.charges;
   if (rated.ending !== 'reported' || !first || !rated.total_usd) return null;
@@ -86,6 +93,14 @@ const TAMPERS: Record<Sabotage, { topic: string; create: () => Tamper }> = {
     create: () =>
       once((entry) => {
         const changed = rewrite('usageEvent', entry, moveCacheReads);
+        return changed ? [changed] : null;
+      }),
+  },
+  'wrong-tenant': {
+    topic: TOPICS.usageEvents.name,
+    create: () =>
+      once((entry) => {
+        const changed = rewrite('usageEvent', entry, otherTenant);
         return changed ? [changed] : null;
       }),
   },
