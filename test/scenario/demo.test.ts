@@ -122,6 +122,7 @@ describe('the proof can fail: a sabotaged demo ends with code 3 and names exactl
       /^statement of openai: \S+ input_uncached differs by 0\.01 USD that nothing explains$/,
     ],
     ['wrong-class', /^wrong class: the same tokens, counted in other classes.*cache_read/],
+    ['wrong-tenant', /^wrong owner: each attempt of request .* made for acme\/.* say initech\//],
   ] as const)('%s', async ([sabotage, fault]) => {
     const { code, json } = await demo(['--events', '150', '--seed', '5', '--sabotage', sabotage]);
     expect(code).toBe(3);
@@ -132,7 +133,7 @@ describe('the proof can fail: a sabotaged demo ends with code 3 and names exactl
   test('a sabotage that does not exist is a usage error', async () => {
     const run = await runCli(['demo', '--sabotage', 'fire']);
     expect(run.code).toBe(2);
-    expect(run.stderr).toContain('drop-event, double-event, one-cent, wrong-class');
+    expect(run.stderr).toContain('drop-event, double-event, one-cent, wrong-class, wrong-tenant');
   });
 });
 

@@ -5,6 +5,8 @@ import type { DemoResult } from './result.ts';
 export type Findings = Omit<DemoResult, 'faults' | 'traces' | 'seconds'> & {
   /** What the control totals say against themselves. */
   controlDifferences: string[];
+  /** Calls that are on somebody else's books. */
+  wrongOwners: string[];
 };
 
 const KIND_IN_WORDS = {
@@ -94,7 +96,7 @@ const blockFaults = ({ blocked }: Findings): string[] => {
  * besides; without such a fault they are faults themselves.
  */
 export const judge = (findings: Findings): { faults: string[]; traces: string[] } => {
-  const named = attemptFaults(findings);
+  const named = [...attemptFaults(findings), ...findings.wrongOwners];
   const traces = traceFaults(findings);
   const others = [...sumFaults(findings), ...pushFaults(findings), ...blockFaults(findings)];
   return named.length > 0

@@ -12,6 +12,7 @@ type Tamper = (entries: readonly StoredEntry[]) => StoredEntry[];
 
 /** Everybody of this tenant is in one partition, so that every reader meets the same victim first. */
 const VICTIM_TENANT = 'acme';
+const OTHER_TENANT = 'initech';
 
 const rewrite = <Kind extends EnvelopeKind>(
   kind: Kind,
@@ -54,6 +55,12 @@ const secondEvent = (event: UsageEvent): UsageEvent | null =>
     ? { ...event, event_id: event.event_id.replace(/.$/, (last) => (last === '0' ? '1' : '0')) }
     : null;
 
+/** The envelope keeps its subject, which nobody prices by. */
+const otherTenant = (event: UsageEvent): UsageEvent | null =>
+  wellReported(event)
+    ? { ...event, dimensions: { ...event.dimensions, tenant: OTHER_TENANT } }
+    : null;
+
 const TAMPERS: Record<PipelineSabotage, () => Tamper> = {
   'drop-event': () =>
     once((entry) =>
@@ -67,6 +74,11 @@ const TAMPERS: Record<PipelineSabotage, () => Tamper> = {
   'wrong-class': () =>
     once((entry) => {
       const changed = rewrite('usageEvent', entry, moveCacheReads);
+      return changed ? [changed] : null;
+    }),
+  'wrong-tenant': () =>
+    once((entry) => {
+      const changed = rewrite('usageEvent', entry, otherTenant);
       return changed ? [changed] : null;
     }),
 };

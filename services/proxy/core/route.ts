@@ -80,6 +80,20 @@ export const routeOf = (method: string, target: string): Route | null => {
   return { upstreamId: match[1], ...about(match[2]) };
 };
 
+/** `file-8Hk2…`, `resp_68a…`: a name that is told only to whoever made the thing. */
+const HAS_ID = /[_-](?=[A-Za-z]*\d)[A-Za-z0-9]{6,}/;
+const MODELS = /\/models(\/|$)/;
+const ADMINISTRATION = /\/organizations?(\/|$)/;
+
+/**
+ * Whether a call reads what the provider's account holds as a whole: lists of files, batches, stored completions, and its administration.
+ * Tenants share the account, and none may see the others'. Model lists are the same for everybody.
+ */
+export const readsWholeAccount = (method: string, path: string): boolean => {
+  if (ADMINISTRATION.test(path)) return true;
+  return (method === 'GET' || method === 'HEAD') && !MODELS.test(path) && !HAS_ID.test(path);
+};
+
 const patternLength = (pattern: string, model: string): number => {
   if (pattern === model) return Number.MAX_SAFE_INTEGER;
   return pattern.endsWith('*') && model.startsWith(pattern.slice(0, -1)) ? pattern.length : -1;

@@ -159,6 +159,8 @@ describe('routes', () => {
     ['POST', '/openai/v1/Responses;a=1', 'openai', '/v1/Responses;a=1', 'openai.responses'],
     ['POST', '/openai/v1/%66iles', 'openai', '/v1/%66iles', 'passthrough'],
     ['GET', '/openai/v1/responses/resp_1', 'openai', '/v1/responses/resp_1', null],
+    ['POST', '/openai/v1/responses/', 'openai', '/v1/responses/', 'openai.responses'],
+    ['POST', '/openai/v1/files/a%20b', 'openai', '/v1/files/a%20b', null],
     ['POST', '/openai/v1/images/generations', 'openai', '/v1/images/generations', 'passthrough'],
   ])('%s %s', (method, target, ...[upstreamId, path, flavour]) => {
     expect(routeOf(method, target)).toMatchObject({ upstreamId, path, flavour });

@@ -75,7 +75,11 @@ const figuresByModel = (usage: JsonObject, model: string): Map<string, Figures> 
     mustHold(turn !== null);
     if (!turn) continue;
     const served = asWord(turn['model'], 200) ?? model;
-    const figures = { ...readInput(turn, true), ...readOutput(turn) };
+    // A turn may leave the split of its writes to the whole.
+    const split = turn['cache_creation'] ?? usage['cache_creation'];
+    const isOwnSplit = split === turn['cache_creation'];
+    const input = readInput({ ...turn, cache_creation: split }, isOwnSplit);
+    const figures = { ...input, ...readOutput(turn) };
     byModel.set(served, addFigures(byModel.get(served) ?? {}, figures));
   }
   const own = byModel.get(model);
@@ -106,13 +110,17 @@ const readUsage = (usage: JsonObject, model: string | undefined, whole: boolean)
   // A single statement must agree with itself; a merged one may not, see splitWrites.
   if (whole) splitWrites(usage, true);
   const units = readUnits(usage);
-  const byModel = figuresByModel(usage, model ?? 'unstated');
+  const own = model ?? 'unstated';
+  const byModel = figuresByModel(usage, own);
   const classes = asQuantities([...byModel.values()].reduce(addFigures, {}));
-  if (byModel.size < 2) return { classes, units };
+  if (byModel.size === 1 && byModel.has(own)) return { classes, units };
+  // Parts are the whole truth: where the reply's own model served none, the first carries the tools.
+  const [first] = byModel.keys();
+  const carrier = byModel.has(own) ? own : first;
   const parts: NonNullable<UsageEvent['parts']> = [...byModel].map(([name, figures]) => ({
     model: name,
     classes: asQuantities(figures),
-    units: name === model ? units : {},
+    units: name === carrier ? units : {},
   }));
   return { classes, units, parts };
 };
