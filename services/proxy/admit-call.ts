@@ -103,6 +103,23 @@ const findUpstream = (
   );
 };
 
+const NO_CREDENTIAL: Refusal = {
+  status: 503,
+  code: 'credential_missing',
+  message:
+    'This proxy cannot read the credential of the upstream. Its operator must provide it; nothing was sent.',
+};
+
+const hasCredential = (parts: ProxyParts, upstream: Upstream): boolean => {
+  try {
+    parts.credentialOf(upstream);
+    return true;
+  } catch (error) {
+    parts.logger.error({ upstream: upstream.id }, (error as Error).message);
+    return false;
+  }
+};
+
 const isRefusal = (value: Upstream | Refusal): value is Refusal => 'status' in value;
 
 /** Checks everything that can be checked before money is spent: key, body, route, model, dimensions, budget. */
@@ -134,6 +151,7 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
   const facts = requestFacts(parsed?.object ?? null);
   const upstream = findUpstream(parts, route, facts.model);
   if (isRefusal(upstream)) return no(upstream);
+  if (!hasCredential(parts, upstream)) return no(NO_CREDENTIAL);
   if (route.flavour !== null && !mayUseModel(key, facts.model)) {
     return no({
       status: 403,

@@ -115,13 +115,19 @@ export const addRunCommands: AddCommands = (program, run) => {
       run(async () => {
         const loaded = configOf(options);
         for (const key of loaded.config.records.keys) loaded.resolveSecret(key.secret);
+        const { upstreamProblems } = await import('../../proxy/upstream-problems.ts');
+        const problems = loaded.config.records.upstreams.flatMap((upstream) =>
+          upstreamProblems(upstream, loaded.resolveSecret),
+        );
         process.stderr.write(`${loaded.path ?? 'the default configuration'} is valid\n`);
-        return EXIT.ok;
+        for (const problem of problems) process.stderr.write(`but ${problem}\n`);
+        return problems.length > 0 ? EXIT.error : EXIT.ok;
       })(),
     );
 
   program
     .command('schemas')
+    .description('the published contracts')
     .command('export <directory>')
     .description('write the contracts as JSON Schema')
     .action((directory: string) =>

@@ -136,8 +136,9 @@ const stayUp = async (stage: Stage, say: (text: string) => void): Promise<void> 
     process.once('SIGTERM', resolve);
   });
   say(
-    `\nStaying up. Console ${stage.admin.url}   proxy ${stage.proxyUrl}   data ${stage.demoHouse.directory}\n` +
-      `Token: ${stage.demoHouse.directory}/data/bootstrap-token   Stop with Ctrl-C.\n`,
+    `\nStaying up until Ctrl-C\n  console  ${stage.admin.url}   token: ${stage.demoHouse.directory}/data/bootstrap-token\n` +
+      `  proxy    ${stage.proxyUrl}\n` +
+      `  SQL      npx reckoner sql "select * from spend_daily" --url ${stage.admin.url} -c ${stage.demoHouse.configPath}\n`,
   );
   await signalled;
 };

@@ -16,6 +16,8 @@ export interface Refusal {
     | 'upstream_unreachable'
     | 'upstream_timeout'
     | 'cannot_meter'
+    | 'credential_missing'
+    | 'internal_error'
     | 'not_ready'
     | 'stopping';
   message: string;
