@@ -52,3 +52,29 @@ test('half a surrogate pair in model, tier, reply or tags is in no event', async
   });
   expect(tagged.status).toBe(400);
 });
+
+test('a reply in more parts than an event holds is unknown, not unreadable for every reader', async () => {
+  const iterations = Array.from({ length: 65 }, (_, index) => ({
+    model: `model-${index}`,
+    input_tokens: 1,
+    output_tokens: 1,
+  }));
+  const { url, localLog } = await house(
+    JSON.stringify({ model: 'model-0', usage: { input_tokens: 1, output_tokens: 1, iterations } }),
+  );
+  await call(`${url}/openai/v1/messages`, '{"model":"model-0"}');
+  expect(await readEvents(localLog)).toMatchObject([{ ending: 'unknown', classes: {} }]);
+});
+
+test('a credential that is not there is answered, not hung up on', async () => {
+  const office = createMemoryEventLog('office');
+  await putUpstream(office, { base_url: 'http://127.0.0.1:1' });
+  await putKey(office);
+  const resolveSecret = () => {
+    throw new Error('the variable UPSTREAM_KEY is not set');
+  };
+  const { url } = await startTestProxy({ office, resolveSecret });
+  const reply = await call(`${url}/openai/v1/chat/completions`, '{"model":"gpt-4o"}');
+  expect(reply.status).toBe(503);
+  expect(JSON.parse(reply.body.toString()).error.code).toBe('cannot_meter');
+});

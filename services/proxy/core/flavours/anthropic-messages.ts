@@ -62,6 +62,9 @@ const addFigures = (to: Figures, from: Figures): Figures => {
 const asQuantities = (figures: Figures): ClassQuantities =>
   Object.fromEntries(Object.entries(figures).map(([name, count]) => [name, String(count)]));
 
+/** More parts than this are in no event; the reply is then unreadable, and shows. */
+const PARTS_MAX = 64;
+
 /**
  * Figures by the model that served them. Where `iterations` are stated they are what is billed: compaction and advisor
  * turns stand only there. Thinking is stated for the reply as a whole and belongs to the reply's own model.
@@ -82,6 +85,7 @@ const figuresByModel = (usage: JsonObject, model: string): Map<string, Figures> 
     const figures = { ...input, ...readOutput(turn) };
     byModel.set(served, addFigures(byModel.get(served) ?? {}, figures));
   }
+  mustHold(byModel.size <= PARTS_MAX);
   const own = byModel.get(model);
   const thinking = whole.output_reasoning;
   if (own && thinking !== undefined && own.output_reasoning === undefined) {
