@@ -85,14 +85,14 @@ test.each(['x-reckoner-key', 'x-api-key', 'x-goog-api-key', 'api-key'])(
       'x-reckoner-user': 'u1',
       connection: 'openai-beta',
       'openai-beta': 'nominated',
-      'openai-project': 'p1',
+      'openai-version': 'v1',
     };
     const reply = await call(`${url}/v1/chat/completions`, CHAT, { headers });
     expect(reply.status).toBe(200);
     expect(reply.headers['set-cookie']).toBeUndefined();
     const seen = provider.seen[0]?.headers ?? {};
     expect(JSON.stringify(seen)).not.toContain('rk_');
-    expect(seen).toMatchObject({ authorization: 'Bearer upstream-secret', 'openai-project': 'p1' });
+    expect(seen).toMatchObject({ authorization: 'Bearer upstream-secret', 'openai-version': 'v1' });
     for (const name of [
       'cookie',
       'forwarded',

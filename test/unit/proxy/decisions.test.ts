@@ -8,6 +8,7 @@ import type { Outcome } from '../../../services/proxy/core/close-attempt.ts';
 import { closeAttempt, recoverAttempt } from '../../../services/proxy/core/close-attempt.ts';
 import { attribute } from '../../../services/proxy/core/dimensions.ts';
 import type { Statement } from '../../../services/proxy/core/flavour.ts';
+import { upstreamHeaders } from '../../../services/proxy/core/headers.ts';
 import { promptPieces, requestFacts } from '../../../services/proxy/core/request-facts.ts';
 import { retryWaitMs } from '../../../services/proxy/core/retry.ts';
 import { routeOf, upstreamForModel, upstreamPath } from '../../../services/proxy/core/route.ts';
@@ -223,6 +224,19 @@ describe('attribution', () => {
       tags: { a: 'b' },
     });
     expect(attribute(KEY, { 'x-reckoner-tags': '{"a":1}' }).ok).toBe(false);
+  });
+});
+
+test('a caller does not choose which organisation or project of the house is billed', () => {
+  const headers = {
+    'openai-organization': 'org-x',
+    'openai-project': 'proj_x',
+    'openai-beta': 'y',
+  };
+  expect(upstreamHeaders(headers, 'openai', 'secret')).toEqual({
+    'openai-beta': 'y',
+    'accept-encoding': 'identity',
+    authorization: 'Bearer secret',
   });
 });
 
