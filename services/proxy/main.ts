@@ -14,13 +14,11 @@ import type { RunningService } from '../platform/running-service.ts';
 import { createProxyApp } from './app.ts';
 import { createAttemptJournal } from './attempt-journal.ts';
 import { followBudgetSignals } from './budget-signals.ts';
-import type { Refusal } from './core/answers.ts';
 import { createForwarder } from './forward.ts';
 import { createProxyMetrics } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { createPlaces } from './proxy-parts.ts';
 import { recoverAttempts } from './recover-attempts.ts';
-import { refuse } from './respond.ts';
 import { warnOfUpstreams } from './upstream-problems.ts';
 
 /** Everything the proxy is given; it opens nothing itself but its port. */
@@ -124,28 +122,14 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
   return { parts, state, stopListeners };
 };
 
-const INTERNAL_ERROR: Refusal = {
-  status: 500,
-  code: 'internal_error',
-  message: 'The proxy failed at this call. Its operator finds the reason in the log.',
-};
-
-const dialectOfTarget = (target: string): 'openai' | 'anthropic' =>
-  /^\/(anthropic\/|v1\/messages)/.test(target) ? 'anthropic' : 'openai';
-
 const createProxyServer = (parts: ProxyParts, metrics: Metrics, logger: Logger): Server => {
   const app = createProxyApp(parts, metrics.render);
   const server = createServer(
     { maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: KEEP_ALIVE_MS, insecureHTTPParser: false },
     (req, res) => {
       app(req, res).catch((error: unknown) => {
-        // A message of our own is safe to log; another may carry what the caller sent.
-        const about = error instanceof ReckonerError ? error.message : (error as Error).name;
-        logger.error({ error: about }, 'a call failed inside the proxy');
-        refuse(res, INTERNAL_ERROR, {
-          dialect: dialectOfTarget(req.url ?? ''),
-          requestId: newId(),
-        });
+        logger.error({ error: (error as Error).name }, 'a call failed inside the proxy');
+        res.destroy();
       });
     },
   );

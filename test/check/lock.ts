@@ -24,7 +24,8 @@ const CPU = ['arm64', 'arm', 'ia32', 'ppc64', 'riscv64', 's390x', 'x64', 'wasm32
 /** What a package's name says about where it runs: `binding-linux-arm64-musl`. */
 const platformOf = (name: string): Pick<LockEntry, 'os' | 'cpu' | 'libc'> => {
   const words = name.split(/[-/]/);
-  const os = OS.find((word) => words.includes(word)) ?? (name === 'fsevents' ? 'darwin' : undefined);
+  const os =
+    OS.find((word) => words.includes(word)) ?? (name === 'fsevents' ? 'darwin' : undefined);
   const cpu = CPU.find((word) => words.includes(word));
   const libc = words.includes('musl') ? 'musl' : words.includes('gnu') ? 'glibc' : undefined;
   return {
@@ -57,7 +58,10 @@ const addressed = Object.entries(lock.packages).filter(([, entry]) => entry.reso
 if (process.argv.includes('--write')) {
   const packages = Object.entries({ ...lock.packages, ...Object.fromEntries(missing) });
   packages.sort(([left], [right]) => left.localeCompare(right, 'en'));
-  writeFileSync(PATH, `${JSON.stringify({ ...lock, packages: Object.fromEntries(packages) }, null, 2)}\n`);
+  writeFileSync(
+    PATH,
+    `${JSON.stringify({ ...lock, packages: Object.fromEntries(packages) }, null, 2)}\n`,
+  );
   process.stdout.write(`added ${missing.length} entries\n`);
 } else if (missing.length > 0 || addressed.length > 0) {
   for (const [path] of missing) process.stderr.write(`${path} is not in ${PATH}\n`);
@@ -65,5 +69,7 @@ if (process.argv.includes('--write')) {
   process.stderr.write('Correct with: node test/check/lock.ts --write\n');
   process.exit(1);
 } else {
-  process.stdout.write(`the lock names every platform: ${Object.keys(lock.packages).length} packages\n`);
+  process.stdout.write(
+    `the lock names every platform: ${Object.keys(lock.packages).length} packages\n`,
+  );
 }

@@ -17,7 +17,6 @@ export interface Refusal {
     | 'upstream_timeout'
     | 'cannot_meter'
     | 'credential_missing'
-    | 'internal_error'
     | 'not_ready'
     | 'stopping';
   message: string;

@@ -13,9 +13,14 @@ export interface RequestFacts {
   maxOutputTokens?: number;
 }
 
+/** Names, snapshots, fine-tunes, deployments and ARNs; no blanks, so no sentences. */
+const MODEL_SHAPE = /^[\p{L}\p{N}][\p{L}\p{N}._:/@+~-]*$/u;
+
 /** Reads the declarations; what is not declared or has no sane shape is left out. */
 export const requestFacts = (body: JsonObject | null): RequestFacts => {
-  const model = asWord(body?.['model'], 200);
+  const named = asWord(body?.['model'], 200);
+  // A caller may put anything where a model's name belongs; what cannot be one is kept out of every record.
+  const model = named !== undefined && MODEL_SHAPE.test(named) ? named : undefined;
   const tier = asLowerWord(body?.['service_tier'], 64);
   const maximum =
     body?.['max_completion_tokens'] ?? body?.['max_output_tokens'] ?? body?.['max_tokens'];

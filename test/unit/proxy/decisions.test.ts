@@ -307,3 +307,22 @@ test.each([
 ])('address %s is public: %s', (address, expected) => {
   expect(isPublicAddress(address)).toBe(expected);
 });
+
+describe('the model a request names', () => {
+  test.each([
+    'gpt-4o-mini-2024-07-18',
+    'ft:gpt-4o-mini:acme::8d1',
+    'anthropic.claude-haiku-4-5-20251001-v1:0',
+    'arn:aws:bedrock:us-east-1:123:inference-profile/us.x',
+    'meta-llama/Llama-3.3-70B',
+  ])('%s is kept', (model) => {
+    expect(requestFacts({ model }).model).toBe(model);
+  });
+
+  test.each(['tell me about my invoice', 'a\nb', ' gpt-4o', '<system>'])(
+    '%j is no name and is kept nowhere',
+    (model) => {
+      expect(requestFacts({ model }).model).toBeUndefined();
+    },
+  );
+});
