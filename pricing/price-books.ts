@@ -147,11 +147,19 @@ const pricesOf = (
   const geoKey = geo === undefined || version.standardGeos.has(geo) ? '' : geo;
   const meters = model.byCircumstance.get(`${tierKey}|${geoKey}`);
   if (!meters) return NO_PRICE;
+  // The standard list, where a tier has one of its own: it says whether the model costs otherwise at this length.
+  const standard = tierKey === '' ? undefined : model.byCircumstance.get(`|${geoKey}`);
   // What a book announced waits for a version of that book, not for whatever book is published next.
   const when = { at, knownAt, begunBy: version.knownFrom, scaledInputTokens };
+  const find = (list: typeof meters, meter: Meter): FoundPrice | null => {
+    const schedule = list.get(meter);
+    return schedule ? findInSchedule(schedule, when) : null;
+  };
+  const isBanded = (found: FoundPrice | null): boolean => found?.price.when?.context !== undefined;
   return (meter) => {
-    const schedule = meters.get(meter);
-    const found = schedule ? findInSchedule(schedule, when) : null;
+    const found = find(meters, meter);
+    // The tier's list does not say what long requests cost: its price for short ones is not it.
+    if (standard && !isBanded(found) && isBanded(find(standard, meter))) return null;
     return found && terms ? terms.apply(found, { at, knownAt, listModel: name }) : found;
   };
 };

@@ -119,6 +119,7 @@ const startDesk = (
           stripe: {
             apiKey: loaded.resolveSecret(stripe.api_key),
             ...(stripe.base_url ? { baseUrl: stripe.base_url } : {}),
+            ...(stripe.account ? { account: stripe.account } : {}),
           },
         }
       : {}),
@@ -158,6 +159,7 @@ export const runBackOfficeProcess = async (
 ): Promise<number> => {
   const config = loaded.config.process;
   const logger = createLogger('back-office', config.log_level);
+  houseSecret(loaded.dataDir, 'pepper');
   const logs = wrapLogs(await openBackOfficeLogs({ config, dataDir: loaded.dataDir, logger }));
   const warehouse = await openStore(loaded);
   await migrate(warehouse);

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import { createBodyDecoder } from './body-decoder.ts';
-import { clientHeaders } from './core/headers.ts';
+import { clientHeaders, isEventStream } from './core/headers.ts';
 import { createUsageFilter } from './usage-filter.ts';
 
 /** Carries one answer to the client, byte for byte. */
@@ -14,8 +14,6 @@ export interface ClientRelay {
   cut(): void;
   readonly started: boolean;
 }
-
-const EVENT_STREAM = 'text/event-stream';
 
 /**
  * The client's last byte waits for the event: of a body with a length the last chunk is held back, of a stream its end mark. So
@@ -49,7 +47,7 @@ export const createClientRelay = (
     },
     start: (status, headers) => {
       started = true;
-      streamed = headers['content-type']?.startsWith(EVENT_STREAM) ?? false;
+      streamed = isEventStream(headers['content-type']);
       const out = clientHeaders(headers);
       const length = headers['content-length'];
       if (!streamed && length !== undefined) out['content-length'] = length;

@@ -1,6 +1,7 @@
 import { createParser } from 'eventsource-parser';
 import type { Flavour } from '../../schemas/words.ts';
 import type { Statement } from './core/flavour.ts';
+import { isEventStream } from './core/headers.ts';
 import { createReplyReader } from './core/reply-readers.ts';
 
 /** Reads usage out of the decoded bytes of one reply, beside their way to the client. */
@@ -84,6 +85,6 @@ const createBodyMeter = (flavour: Flavour, isJson: boolean): ReplyMeter => {
 
 /** A meter for one reply, by what the reply says it is. */
 export const createReplyMeter = (flavour: Flavour, contentType: string | undefined): ReplyMeter =>
-  contentType?.startsWith('text/event-stream')
+  isEventStream(contentType)
     ? createStreamMeter(flavour)
-    : createBodyMeter(flavour, contentType === undefined || contentType.includes('json'));
+    : createBodyMeter(flavour, contentType === undefined || /json/i.test(contentType));

@@ -179,7 +179,7 @@ describe('every shipped model against genai-prices', () => {
     for (const { reason, why, source } of listed.differences) {
       expect(Object.keys(listed.reasons)).toContain(reason);
       expect(why).not.toBe('');
-      if (reason === 'our overlay') expect(source).toMatch(/^https:/);
+      if (reason === 'our overlay') expect(source).toMatch(/^(npm |field survey |https:)/);
     }
     expect(Object.keys(listed.reasons)).toEqual(['their gap', 'our overlay', 'open conflict']);
   });

@@ -8,6 +8,10 @@ export const headerOf = (headers: HeaderValues, name: string): string | undefine
   return Array.isArray(value) ? value[0] : value;
 };
 
+/** Media types are compared without regard to case. */
+export const isEventStream = (contentType: string | undefined): boolean =>
+  contentType?.trim().toLowerCase().startsWith('text/event-stream') ?? false;
+
 const KEY_HEADERS = ['x-reckoner-key', 'authorization', 'x-api-key', 'x-goog-api-key', 'api-key'];
 
 /** The virtual key a caller presents, in whichever header its SDK puts keys; null when there is none. */
@@ -51,6 +55,8 @@ const UPSTREAM_NAMES = new Set([
   'traceparent',
   'tracestate',
 ]);
+/** They would choose, on the house's credential, which organisation or project is billed. */
+const NOT_FOR_UPSTREAM = new Set(['openai-organization', 'openai-project']);
 const UPSTREAM_PREFIXES = ['anthropic-', 'openai-', 'x-stainless-'];
 
 /**
@@ -66,7 +72,7 @@ export const upstreamHeaders = (
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
     const known = UPSTREAM_NAMES.has(name) || UPSTREAM_PREFIXES.some((p) => name.startsWith(p));
-    if (!known || value === undefined || dropped.has(name)) continue;
+    if (!known || value === undefined || dropped.has(name) || NOT_FOR_UPSTREAM.has(name)) continue;
     kept[name] = Array.isArray(value) ? value.join(', ') : value;
   }
   kept['accept-encoding'] = 'identity';

@@ -1,6 +1,6 @@
 import type { Flavour } from '../../../schemas/words.ts';
 import type { JsonObject } from './flavour.ts';
-import { asObject, asWord } from './flavour.ts';
+import { asLowerWord, asObject, asWord } from './flavour.ts';
 import { injectIncludeUsage } from './include-usage.ts';
 import { findMember } from './json-span.ts';
 
@@ -13,10 +13,15 @@ export interface RequestFacts {
   maxOutputTokens?: number;
 }
 
+/** Names, snapshots, fine-tunes, deployments and ARNs; no blanks, so no sentences. */
+const MODEL_SHAPE = /^[\p{L}\p{N}][\p{L}\p{N}._:/@+~-]*$/u;
+
 /** Reads the declarations; what is not declared or has no sane shape is left out. */
 export const requestFacts = (body: JsonObject | null): RequestFacts => {
-  const model = asWord(body?.['model'], 200);
-  const tier = asWord(body?.['service_tier'], 64)?.toLowerCase();
+  const named = asWord(body?.['model'], 200);
+  // A caller may put anything where a model's name belongs; what cannot be one is kept out of every record.
+  const model = named !== undefined && MODEL_SHAPE.test(named) ? named : undefined;
+  const tier = asLowerWord(body?.['service_tier'], 64);
   const maximum =
     body?.['max_completion_tokens'] ?? body?.['max_output_tokens'] ?? body?.['max_tokens'];
   const sane = typeof maximum === 'number' && Number.isSafeInteger(maximum) && maximum >= 0;

@@ -36,11 +36,28 @@ const UNIFIED = new Set([
   '/v1/messages',
 ]);
 
-/** Chosen by endpoint, never by vendor. A POST to an endpoint nobody told us about may well be billed: it is metered. */
+/** The path as a lenient server reads it: escapes, parameters, case and trailing slashes do not tell endpoints apart. */
+const plainSpelling = (path: string): string => {
+  try {
+    return decodeURIComponent(path)
+      .replace(/;[^/]*/g, '')
+      .replace(/\/+$/, '')
+      .toLowerCase();
+  } catch {
+    return path;
+  }
+};
+
+/**
+ * Chosen by endpoint, never by vendor. A POST to an endpoint nobody told us about may well be billed: it is metered. Free is only
+ * what is spelt exactly so; another spelling of a billed endpoint is that endpoint.
+ */
 const flavourOf = (method: string, path: string): Flavour | null => {
   if (method !== 'POST') return null;
   for (const [pattern, flavour] of ENDPOINTS) if (pattern.test(path)) return flavour;
-  return 'passthrough';
+  const plain = plainSpelling(path);
+  const billed = ENDPOINTS.find(([pattern, flavour]) => flavour !== null && pattern.test(plain));
+  return billed?.[1] ?? 'passthrough';
 };
 
 /** @returns the route, or null when the path belongs to nobody. */
@@ -48,7 +65,9 @@ export const routeOf = (method: string, target: string): Route | null => {
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
   const query = mark < 0 ? '' : target.slice(mark);
-  if (/\/\.\.?(\/|$)|\\|%2e|%2f|%5c|\/\//i.test(path)) return null;
+  // Servers cut a target at `#` or a zero byte: they would answer another endpoint than the one that is metered here.
+  if (target.includes('#')) return null;
+  if (/\/\.\.?(\/|$)|\\|%2e|%2f|%5c|%00|\/\//i.test(path)) return null;
   const about = (rest: string) => ({
     path: rest,
     query,
@@ -59,6 +78,20 @@ export const routeOf = (method: string, target: string): Route | null => {
   const match = /^\/([A-Za-z0-9][A-Za-z0-9._-]*)(\/.+)$/.exec(path);
   if (!match?.[1] || !match[2] || match[1] === 'api' || match[1] === 'v1') return null;
   return { upstreamId: match[1], ...about(match[2]) };
+};
+
+/** `file-8Hk2…`, `resp_68a…`: a name that is told only to whoever made the thing. */
+const HAS_ID = /[_-](?=[A-Za-z]*\d)[A-Za-z0-9]{6,}/;
+const MODELS = /\/models(\/|$)/;
+const ADMINISTRATION = /\/organizations?(\/|$)/;
+
+/**
+ * Whether a call reads what the provider's account holds as a whole: lists of files, batches, stored completions, and its administration.
+ * Tenants share the account, and none may see the others'. Model lists are the same for everybody.
+ */
+export const readsWholeAccount = (method: string, path: string): boolean => {
+  if (ADMINISTRATION.test(path)) return true;
+  return (method === 'GET' || method === 'HEAD') && !MODELS.test(path) && !HAS_ID.test(path);
 };
 
 const patternLength = (pattern: string, model: string): number => {

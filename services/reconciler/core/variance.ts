@@ -10,7 +10,7 @@ export type VarianceClass = 'scope' | 'volume' | 'price' | 'rounding' | 'unexpla
 
 export interface Cause {
   class: VarianceClass;
-  /** Scope, volume and rounding need no decision; a price difference is named but not accepted. */
+  /** Scope (but for lines no table maps), volume and rounding need no decision; a price difference is named but not accepted. */
   explained: boolean;
   /** Share of the delta in USD; all causes of a cell add up to its delta. */
   amount_usd: string;
@@ -31,6 +31,8 @@ export interface CellFacts {
   readonly unratedEvents: number;
   /** The dearest single attempt here that the provider did state. */
   readonly largestStated: bigint;
+  /** The dearest such share in any meter of the model. */
+  readonly modelLargestStated: bigint;
   readonly statementAmount: bigint;
   /** Null where the statement states no quantities. */
   readonly statementQuantity: bigint | null;
@@ -93,26 +95,33 @@ const nameRounding = (split: CauseSplit, facts: CellFacts): void => {
   split.name({ class: 'rounding', explained: true, count: facts.statementLines, text }, split.rest);
 };
 
+/** Money for a model that never passed here is named and accepted; a line that nobody can read is named, and somebody must look. */
 const nameScope = (split: CauseSplit, facts: CellFacts): void => {
   if (facts.ledgerKnowsModel || facts.statementLines === 0) return;
-  const text =
-    facts.cell.model === ''
-      ? 'lines whose text no table maps'
-      : 'lines for what did not pass the proxy';
-  split.name({ class: 'scope', explained: true, count: facts.statementLines, text }, split.rest);
+  const isMapped = facts.cell.model !== '';
+  const text = isMapped
+    ? 'lines for what did not pass the proxy'
+    : 'lines whose text no table maps';
+  split.name(
+    { class: 'scope', explained: isMapped, count: facts.statementLines, text },
+    split.rest,
+  );
 };
 
 /**
  * Without the provider's record per call, attempts it never stated can explain only so much: at least nothing of what we
- * charge for them is billed, at most each is billed like the dearest one it did state here. Where no attempt has a
- * price there is nothing to measure by, and the whole amount is theirs.
+ * charge for them is billed, at most each is billed like the dearest one it did state here; in a meter that has no charge, like the
+ * dearest in any meter of the model. Where no attempt of the model has a price there is nothing to measure by, and the whole
+ * amount is theirs.
  */
 const nameBoundedVolume = (split: CauseSplit, facts: CellFacts): void => {
   const events = facts.flaggedEvents + facts.unratedEvents;
   if (events === 0) return;
-  const most = facts.largestStated * BigInt(events);
+  const isEmpty = facts.unratedEvents > 0 && facts.ledgerAmount === 0n;
+  const dearest = isEmpty ? facts.modelLargestStated : facts.largestStated;
+  const most = dearest * BigInt(events);
   const least = -magnitude(facts.flaggedAmount);
-  const unpriced = facts.unratedEvents > 0 && facts.ledgerAmount === 0n;
+  const unpriced = isEmpty && dearest === 0n;
   let amount = split.rest;
   if (!unpriced && amount > most) amount = most;
   else if (amount < least) amount = least;

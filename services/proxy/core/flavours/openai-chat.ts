@@ -1,6 +1,6 @@
 import { keepRawUsage } from '../counts.ts';
 import type { JsonObject, ReplyEvent, ReplyReader, Statement } from '../flavour.ts';
-import { asArray, asObject, asWord, createTextSeen } from '../flavour.ts';
+import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 import { readOpenAiUsage } from './openai-usage.ts';
 
@@ -22,7 +22,7 @@ export const createOpenAiChatReader = (): ReplyReader => {
 
   const readObject = (source: string, object: JsonObject): void => {
     model = asWord(object['model'], 200) ?? model;
-    tier = asWord(object['service_tier'], 64)?.toLowerCase() ?? tier;
+    tier = asLowerWord(object['service_tier'], 64) ?? tier;
     for (const item of asArray(object['choices'])) {
       const choice = asObject(item);
       finishReason = asWord(choice?.['finish_reason'], 64) ?? finishReason;
