@@ -1,8 +1,10 @@
+import type { UnitQuantities } from '../../../schemas/usage-event.ts';
 import type { Flavour } from '../../../schemas/words.ts';
 import type { JsonObject } from './flavour.ts';
 import { asObject, asWord } from './flavour.ts';
 import { injectIncludeUsage } from './include-usage.ts';
 import { findMember } from './json-span.ts';
+import { pathModel, pathStreams } from './route.ts';
 
 /** What a request body declares, as far as metering needs it. */
 export interface RequestFacts {
@@ -11,22 +13,75 @@ export interface RequestFacts {
   streamed: boolean;
   /** Output limit declared by the caller, in tokens. */
   maxOutputTokens?: number;
+  /** Units the request itself states, where the reply will not: characters to be spoken. */
+  asked?: UnitQuantities;
 }
 
+/** What a request says beside its JSON body. */
+export interface RequestAbout {
+  flavour: Flavour | null;
+  path: string;
+  /** Value of the form field `model`, of bodies that are forms. */
+  formModel?: string | undefined;
+}
+
+/** The output limit, under the name the dialect gives it. */
+const maximumOf = (body: JsonObject | null): unknown => {
+  const inner =
+    asObject(body?.['generationConfig']) ??
+    asObject(body?.['inferenceConfig']) ??
+    asObject(body?.['options']);
+  return (
+    body?.['max_completion_tokens'] ??
+    body?.['max_output_tokens'] ??
+    body?.['max_tokens'] ??
+    inner?.['maxOutputTokens'] ??
+    inner?.['maxTokens'] ??
+    inner?.['num_predict']
+  );
+};
+
+const tierOf = (body: JsonObject | null): string | undefined => {
+  const inner = asObject(body?.['serviceTier'])?.['type'] ?? body?.['serviceTier'];
+  return asWord(body?.['service_tier'] ?? inner, 64)?.toLowerCase();
+};
+
+/** Ollama streams unless it is told not to. */
+const isStreamed = (body: JsonObject | null, about: RequestAbout | undefined): boolean =>
+  pathStreams(about?.path ?? '') ||
+  (about?.flavour === 'ollama.native' && body !== null
+    ? body['stream'] !== false && !about.path.endsWith('/embed')
+    : body?.['stream'] === true);
+
+/** Value of a text field of a multipart form, searched in the form's source; undefined when it is not there or no plain word. */
+export const formField = (source: string, name: string): string | undefined => {
+  const at = source.indexOf(`name="${name}"`);
+  const match = at < 0 ? null : /\r\n\r\n([^\r\n]{1,200})\r\n/.exec(source.slice(at, at + 400));
+  return match?.[1];
+};
+
 /** Reads the declarations; what is not declared or has no sane shape is left out. */
-export const requestFacts = (body: JsonObject | null): RequestFacts => {
-  const model = asWord(body?.['model'], 200);
-  const tier = asWord(body?.['service_tier'], 64)?.toLowerCase();
-  const maximum =
-    body?.['max_completion_tokens'] ?? body?.['max_output_tokens'] ?? body?.['max_tokens'];
+export const requestFacts = (body: JsonObject | null, about?: RequestAbout): RequestFacts => {
+  const model =
+    asWord(body?.['model'], 200) ?? pathModel(about?.path ?? '') ?? asWord(about?.formModel, 200);
+  const tier = tierOf(body);
+  const maximum = maximumOf(body);
+  const spoken = about?.flavour === 'openai.speech' ? body?.['input'] : undefined;
   const sane = typeof maximum === 'number' && Number.isSafeInteger(maximum) && maximum >= 0;
   return {
-    streamed: body?.['stream'] === true,
+    streamed: isStreamed(body, about),
+    ...(typeof spoken === 'string' ? { asked: { characters: String([...spoken].length) } } : {}),
     ...(model === undefined ? {} : { model }),
     ...(tier === undefined ? {} : { tier }),
     ...(sane ? { maxOutputTokens: maximum } : {}),
   };
 };
+
+const STREAM_OPTIONS: ReadonlySet<Flavour> = new Set([
+  'openai.chat',
+  'openai.completions',
+  'gemini.openai',
+]);
 
 /** The body to send when usage must be asked for, or null when it goes as it came. */
 export const editedBody = (
@@ -34,11 +89,29 @@ export const editedBody = (
   facts: RequestFacts,
   source: string,
 ): string | null =>
-  flavour === 'openai.chat' && facts.streamed && findMember(source, 'stream')
+  flavour !== null && STREAM_OPTIONS.has(flavour) && facts.streamed && findMember(source, 'stream')
     ? injectIncludeUsage(source)
     : null;
 
-const PROMPT_KEYS = new Set(['messages', 'system', 'input', 'instructions', 'prompt', 'tools']);
+const PROMPT_KEYS = new Set([
+  'messages',
+  'system',
+  'input',
+  'instructions',
+  'prompt',
+  'tools',
+  'contents',
+  'content',
+  'systemInstruction',
+  'system_instruction',
+  'toolConfig',
+  'inputText',
+  'message',
+  'chat_history',
+  'documents',
+  'texts',
+  'requests',
+]);
 const NOT_TEXT = new Set([
   'data',
   'url',
@@ -48,6 +121,9 @@ const NOT_TEXT = new Set([
   'id',
   'type',
   'role',
+  'bytes',
+  'fileUri',
+  'mimeType',
 ]);
 const DEPTH_MAX = 12;
 

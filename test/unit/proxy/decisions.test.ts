@@ -155,7 +155,8 @@ describe('routes', () => {
     ['POST', '/anthropic/v1/messages/count_tokens', 'anthropic', '/v1/messages/count_tokens', null],
     ['POST', '/openai/v1/responses/compact', 'openai', '/v1/responses/compact', 'openai.responses'],
     ['GET', '/openai/v1/responses/resp_1', 'openai', '/v1/responses/resp_1', null],
-    ['POST', '/openai/v1/images/generations', 'openai', '/v1/images/generations', 'passthrough'],
+    ['POST', '/openai/v1/images/generations', 'openai', '/v1/images/generations', 'openai.images'],
+    ['POST', '/openai/v1/videos', 'openai', '/v1/videos', 'passthrough'],
   ])('%s %s', (method, target, ...[upstreamId, path, flavour]) => {
     expect(routeOf(method, target)).toMatchObject({ upstreamId, path, flavour });
   });
