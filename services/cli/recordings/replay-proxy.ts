@@ -58,7 +58,8 @@ const readEvents = async (log: EventLog): Promise<Map<string, UsageEvent>> => {
       if (entries.length === 0) break;
       for (const { value } of entries) {
         const decoded = decodeEnvelope('usageEvent', value ?? new Uint8Array());
-        if (!decoded.ok) throw new Error(`the proxy wrote an event that cannot be read: ${decoded.detail}`);
+        if (!decoded.ok)
+          throw new Error(`the proxy wrote an event that cannot be read: ${decoded.detail}`);
         events.set(decoded.value.data.request_id, decoded.value.data);
       }
       offset = (entries.at(-1)?.offset ?? offset) + 1;

@@ -1,11 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { isBilledRefusal } from '../../../services/proxy/core/close-attempt.ts';
 import { upstreamHeaders } from '../../../services/proxy/core/headers.ts';
-import {
-  editedBody,
-  formField,
-  requestFacts,
-} from '../../../services/proxy/core/request-facts.ts';
+import { editedBody, formField, requestFacts } from '../../../services/proxy/core/request-facts.ts';
 import { pathModel, resolveAccount, routeOf } from '../../../services/proxy/core/route.ts';
 
 const GOOGLE = '/v1beta1/projects/p/locations/global/publishers/google/models/gemini-2.5-flash';
@@ -139,12 +135,15 @@ describe('credentials', () => {
     ['anthropic', { 'x-api-key': 'secret' }],
     ['azure', { 'api-key': 'secret', 'x-ms-client-request-id': 'abc' }],
     ['gemini', { 'x-goog-api-key': 'secret' }],
-  ] as const)('%s takes its key where its providers look for it, and the caller’s stays here', (dialect, sent) => {
-    expect(upstreamHeaders(headers, dialect, 'secret')).toEqual({
-      'accept-encoding': 'identity',
-      ...sent,
-    });
-  });
+  ] as const)(
+    '%s takes its key where its providers look for it, and the caller’s stays here',
+    (dialect, sent) => {
+      expect(upstreamHeaders(headers, dialect, 'secret')).toEqual({
+        'accept-encoding': 'identity',
+        ...sent,
+      });
+    },
+  );
 
   test('an access token of Google Cloud goes as a bearer token', () => {
     expect(upstreamHeaders({}, 'gemini', 'ya29.token')).toMatchObject({
