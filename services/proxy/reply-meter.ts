@@ -50,6 +50,16 @@ const createStreamMeter = (
   };
 };
 
+/** A reply that was not said to be a stream but is none else: its lines are read for events. */
+const readLines = (reader: ReplyReader, source: string): void => {
+  for (const line of source.split('\n')) {
+    const text = line.replace(/^data:/, '').trim();
+    if (!text.startsWith('{')) continue;
+    const data = parseJson(text);
+    if (data !== undefined) reader.readEvent({ source: text, data });
+  }
+};
+
 const createBodyMeter = (reader: ReplyReader, isJson: boolean): ReplyMeter => {
   let chunks: Buffer[] = [];
   let length = 0;
@@ -67,6 +77,7 @@ const createBodyMeter = (reader: ReplyReader, isJson: boolean): ReplyMeter => {
       chunks = [];
       const body = parseJson(source);
       if (body !== undefined) reader.readBody(source, body);
+      else readLines(reader, source);
     },
     statement: reader.statement,
     textSeen: reader.textSeen,

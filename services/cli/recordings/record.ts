@@ -5,9 +5,9 @@ import { ReckonerError } from '../../platform/errors.ts';
 
 const RecordSchema = z.object({
   src: z.string().default(''),
-  uri: z.url({ protocol: /^https?$/ }),
+  uri: z.url({ protocol: /^(https?|wss?)$/ }),
   status: z.int().min(200).max(599),
-  headers: z.record(z.string(), z.string()).nullish(),
+  headers: z.record(z.string(), z.coerce.string()).nullish(),
   request: z.unknown(),
   response: z.string(),
   stream: z.string().optional(),
@@ -82,7 +82,7 @@ const toRecording = (line: string, index: number): Recording => {
     src,
     host: url.host,
     target: url.pathname + url.search,
-    method: request === null || request === undefined ? 'GET' : 'POST',
+    method: request === null || request === undefined || request === '' ? 'GET' : 'POST',
     requestType: type,
     requestBody: text,
     status,
@@ -121,25 +121,28 @@ export const readRecordings = (file: string): Recording[] => {
   });
 };
 
-type Vendor = Pick<Upstream, 'provider' | 'dialect'> & { statesUnasked?: boolean };
+type Vendor = Pick<Upstream, 'provider' | 'dialect'> & { addsKnown?: boolean };
 
 /** Whose host it is. The dialect decides headers and Azure's billed refusals; flavours are found by path. */
 const VENDORS: readonly (readonly [RegExp, Vendor])[] = [
   [
     /(^|\.)openai\.azure\.com$|\.services\.ai\.azure\.com$/,
-    { provider: 'azure', dialect: 'azure' },
+    { provider: 'azure', dialect: 'azure', addsKnown: true },
   ],
-  [/(^|\.)api\.openai\.com$/, { provider: 'openai', dialect: 'openai' }],
+  [/(^|\.)api\.openai\.com$/, { provider: 'openai', dialect: 'openai', addsKnown: true }],
   [/(^|\.)anthropic\.com$/, { provider: 'anthropic', dialect: 'anthropic' }],
   [/googleapis\.com$/, { provider: 'google', dialect: 'gemini' }],
   [/(^|\.)bedrock[^.]*\..*(amazonaws\.com|api\.aws)$/, { provider: 'aws', dialect: 'bedrock' }],
   [/(^|\.)cohere\.(com|ai)$/, { provider: 'cohere', dialect: 'cohere' }],
-  [/(^|\.)openrouter\.ai$/, { provider: 'openrouter', dialect: 'openai', statesUnasked: true }],
-  [/(^|\.)mistral\.ai$/, { provider: 'mistral', dialect: 'openai', statesUnasked: true }],
-  [/(^|\.)huggingface\.co$/, { provider: 'huggingface', dialect: 'openai', statesUnasked: true }],
+  [/(^|\.)openrouter\.ai$/, { provider: 'openrouter', dialect: 'openai' }],
+  [/(^|\.)mistral\.ai$/, { provider: 'mistral', dialect: 'openai' }],
+  [/(^|\.)huggingface\.co$/, { provider: 'huggingface', dialect: 'openai' }],
 ];
 
-/** The upstream that stands for a recorded host. One attempt a call, since each recording is one. */
+/**
+ * The upstream that stands for a recorded host. One attempt a call, since each recording is one. Usage is asked for only where it is
+ * known what a provider adds when asked: elsewhere a recording cannot show what the changed request would have brought.
+ */
 export const upstreamOf = (host: string, baseUrl: string): Upstream => {
   const vendor = VENDORS.find(([pattern]) => pattern.test(host))?.[1];
   const id = upstreamId(host);
@@ -151,7 +154,7 @@ export const upstreamOf = (host: string, baseUrl: string): Upstream => {
     base_url: baseUrl,
     allow_private: true,
     attempts_max: 1,
-    ...(vendor?.statesUnasked ? { stream_usage: 'as_is' } : {}),
+    ...(vendor?.addsKnown ? {} : { stream_usage: 'as_is' }),
   });
 };
 

@@ -30,6 +30,7 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/runs\/[^/]+\/submit_tool_outputs$/, 'openai.runs'],
   [/\/(threads|assistants)(\/.*)?$/, null],
   [/\/moderations$/, null],
+  [/\/responses\/resp_[^/]+(\/input_items)?$/, null],
   [/:(streamGenerateContent|generateContent)$/, 'gemini.generate'],
   [/:(embedContent|batchEmbedContents)$/, 'gemini.embed'],
   [/\/cachedContents$/, 'gemini.cache'],
@@ -37,8 +38,8 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/publishers\/anthropic\/models\/[^/]+:(rawPredict|streamRawPredict)$/, 'anthropic.messages'],
   [/\/publishers\/mistralai\/models\/[^/]+:(rawPredict|streamRawPredict)$/, 'openai.chat'],
   [/\/fileSearchStores(\/.*)?$/, null],
-  [/\/model\/[^/]+\/(converse|converse-stream)$/, 'bedrock.converse'],
-  [/\/model\/[^/]+\/(invoke|invoke-with-response-stream)$/, 'bedrock.invoke'],
+  [/\/model\/.+\/(converse|converse-stream)$/, 'bedrock.converse'],
+  [/\/model\/.+\/(invoke|invoke-with-response-stream)$/, 'bedrock.invoke'],
   [/\/model\/[^/]+\/count-tokens$/, null],
   [/\/v[12]\/(chat|generate|summarize|classify)$/, 'cohere.chat'],
   [/\/v[12]\/embed$/, 'cohere.embed'],
@@ -93,7 +94,7 @@ export const routeOf = (method: string, target: string): Route | null => {
 
 const PATH_MODEL = [
   /\/(?:openai\/)?deployments\/([^/]+)\//,
-  /\/model\/([^/]+)\/[a-z-]+$/,
+  /\/model\/(.+)\/[a-z-]+$/,
   /\/(?:models|tunedModels)\/([^/:]+):[A-Za-z]+$/,
 ];
 

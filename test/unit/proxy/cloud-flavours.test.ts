@@ -257,6 +257,14 @@ describe('Bedrock', () => {
   });
 });
 
+test('a stream that its headers do not announce is read all the same', () => {
+  const usage = { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 };
+  const meter = createReplyMeter('openai.chat', undefined);
+  meter.feed(Buffer.from(`data: ${JSON.stringify({ choices: [], usage })}\n\ndata: [DONE]\n\n`));
+  meter.end();
+  expect(meter.statement().classes).toEqual({ input_uncached: '3', output_text: '4' });
+});
+
 test('one JSON object a line: Ollama and Cohere v1, whatever the pieces', () => {
   const lines = [
     { model: 'llama3', message: { content: 'Grü' }, done: false },

@@ -231,6 +231,17 @@ describe('what is not sold by the token', () => {
     expect(readStream(v1, 'cohere.chat')).toMatchObject(sold);
   });
 
+  test('hosts that share a path with Cohere or OpenAI but state tokens: Writer, Voyage', () => {
+    const usage = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
+    expect(read({ usage }, 'cohere.chat').classes).toEqual({
+      input_uncached: '10',
+      output_text: '5',
+    });
+    const total = { usage: { total_tokens: 8 } };
+    expect(read(total, 'cohere.rerank').classes).toEqual({ input_uncached: '8' });
+    expect(read(total, 'openai.embeddings').classes).toEqual({ input_uncached: '8' });
+  });
+
   test('Ollama: the counters of the last object, cache inside the prompt; without the prompt only in part', () => {
     const done = { model: 'llama3', done: true, eval_count: 30 };
     expect(

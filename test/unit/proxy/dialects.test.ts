@@ -28,6 +28,7 @@ describe('an endpoint is known by its path, whoever the vendor is', () => {
     ['/openai/v1/assistants', null],
     ['/openai/v1/moderations', null],
     ['/openai/v1/files', null],
+    ['/openai/v1/responses/resp_1', null],
     ['/gemini/v1beta/models/gemini-2.5-flash:generateContent', 'gemini.generate'],
     [`/vertex${GOOGLE}:streamGenerateContent`, 'gemini.generate'],
     [`/vertex${GOOGLE}:countTokens`, null],

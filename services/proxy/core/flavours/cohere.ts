@@ -36,8 +36,9 @@ const readBilledUnits = (
   return { classes, units };
 };
 
-/** A usage object of a host that has Cohere's paths but not its units (Voyage, Jina): tokens, all of them input. */
+/** A usage object of a host that has Cohere's paths but not its units: chat as OpenAI states it (Writer), or input only (Voyage, Jina). */
 const readTotal = (usage: JsonObject): { classes: ClassQuantities } => {
+  if ('completion_tokens' in usage) return { classes: readCompatibleUsage(usage) };
   const total = statedCount(usage, 'total_tokens');
   mustHold(total !== undefined);
   const prompt = statedCount(usage, 'prompt_tokens') ?? total;
@@ -69,6 +70,9 @@ export const createCohereReader = (): ReplyReader => {
     const calls = message?.['tool_calls'];
     for (const call of Array.isArray(calls) ? calls : [calls]) {
       seen.add(asObject(asObject(call)?.['function'])?.['arguments']);
+    }
+    for (const choice of asArray(object['choices']).map(asObject)) {
+      seen.add(asObject(choice?.['delta'] ?? choice?.['message'])?.['content']);
     }
     for (const made of asArray(object['generations'])) seen.add(asObject(made)?.['text']);
   };

@@ -28,7 +28,9 @@ export const createGeminiGenerateReader = (): ReplyReader => {
   let whole = false;
 
   const readCandidate = (candidate: JsonObject | null): void => {
-    finishReason = asWord(candidate?.['finishReason'], 64) ?? finishReason;
+    const reason = candidate?.['finishReason'];
+    finishReason =
+      (typeof reason === 'number' ? String(reason) : asWord(reason, 64)) ?? finishReason;
     for (const part of asArray(asObject(candidate?.['content'])?.['parts']).map(asObject)) {
       seen.add(part?.['text']);
       const call = asObject(part?.['functionCall']);

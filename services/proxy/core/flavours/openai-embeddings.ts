@@ -15,7 +15,13 @@ export const createOpenAiEmbeddingsReader = (): ReplyReader => {
     const stated = usage;
     return makeStatement(
       { rawUsage, model },
-      stated && (() => ({ classes: readCompatibleUsage(stated, { inputOnly: true }) })),
+      stated &&
+        (() => ({
+          classes: readCompatibleUsage(
+            { ...stated, prompt_tokens: stated['prompt_tokens'] ?? stated['total_tokens'] },
+            { inputOnly: true },
+          ),
+        })),
     );
   };
 
