@@ -128,9 +128,16 @@ const pricesOf = (index: ProviderIndex, query: PriceQuery): PriceOfMeter | null 
   const { tier, geo } = query;
   const tierKey = tier === undefined || version.standardTiers.has(tier) ? '' : tier;
   const geoKey = geo === undefined || version.standardGeos.has(geo) ? '' : geo;
-  return (meter) => {
-    const schedule = model.schedules.get(scheduleKey(meter, tierKey, geoKey));
+  const find = (meter: Meter, tierOrStandard: string): FoundPrice | null => {
+    const schedule = model.schedules.get(scheduleKey(meter, tierOrStandard, geoKey));
     return schedule ? findInSchedule(schedule, query) : null;
+  };
+  const isBanded = (found: FoundPrice | null): boolean => found?.price.when?.context !== undefined;
+  return (meter) => {
+    const found = find(meter, tierKey);
+    // The model costs otherwise at this length, and the tier's list does not say how much: its price for short requests is not it.
+    const isForShort = tierKey !== '' && !isBanded(found) && isBanded(find(meter, ''));
+    return isForShort ? null : found;
   };
 };
 

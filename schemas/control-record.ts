@@ -43,7 +43,12 @@ export const UpstreamSchema = z.strictObject({
   provider: NameSchema,
   /** The dialect decides which flavours its paths speak and which header carries the credential. */
   dialect: z.enum(['openai', 'anthropic', 'azure', 'gemini', 'bedrock', 'cohere', 'ollama']),
-  base_url: z.url({ protocol: /^https?$/ }),
+  base_url: z
+    .url({ protocol: /^https?$/ })
+    .refine(
+      (text) => !/^[^/]*\/\/[^/]*@|[?#]/.test(text),
+      'no user, password, query or fragment: a secret does not belong into a record, name it under credential',
+    ),
   credential: SecretReferenceSchema.optional(),
   /** Models that unified `/v1/*` routes send here; a trailing `*` matches a prefix. */
   models: z.array(z.string().min(1)).default([]),

@@ -30,8 +30,8 @@ export const ProcessConfigSchema = z.strictObject({
       host: z.string().default('127.0.0.1'),
       /** Console and admin API. */
       port: port.default(8788),
-      /** Ids of the proxies whose local logs are read, in embedded mode. */
-      proxies: z.array(NameSchema).min(1).default(['proxy-1']),
+      /** Ids of the proxies whose local logs are read, in embedded mode; the proxy of this file where none are named. */
+      proxies: z.array(NameSchema).min(1).optional(),
       /** Token for console and admin API; made at first start in `data_dir/bootstrap-token` when not given. */
       bootstrap_token: SecretReferenceSchema.optional(),
     })

@@ -29,7 +29,10 @@ export interface SendTally {
   stopped: string | null;
 }
 
-/** Calls until there is an answer, at most `CALLS_MAX` times, always under the same identifier. Once unknown, a later 429 does not make it known. */
+/**
+ * Calls until there is an answer, at most `CALLS_MAX` times, always under the same identifier. Once unknown, only delivery makes it known: a
+ * later 429, a refused key or a refused repeat says nothing of the call before.
+ */
 const sendOne = async (push: PushRecord, deps: SendDeps): Promise<SendOutcome> => {
   let unclear: SendOutcome | null = null;
   for (let call = 1; ; call += 1) {
@@ -41,8 +44,9 @@ const sendOne = async (push: PushRecord, deps: SendDeps): Promise<SendOutcome> =
       timestampSeconds: Date.parse(push.eventAt) / 1000,
     });
     if (outcome.kind === 'unknown') unclear = outcome;
-    if (outcome.kind !== 'unknown' && outcome.kind !== 'rate_limited') return outcome;
-    if (call >= CALLS_MAX) return unclear ?? outcome;
+    if (outcome.kind === 'delivered') return outcome;
+    const isLast = outcome.kind === 'refused' || outcome.kind === 'not_authorised';
+    if (isLast || call >= CALLS_MAX) return unclear ?? outcome;
     const askedMs = outcome.kind === 'rate_limited' ? outcome.retryAfterMs : null;
     await deps.wait(waitAfter(call, askedMs));
   }
@@ -66,7 +70,10 @@ const settled = (sending: PushRecord, before: PushRecord, outcome: SendOutcome):
     case 'delivered':
       return { ...sending, state: 'sent', reason: '' };
     case 'refused':
-      return { ...sending, state: 'failed', reason: `refused: ${outcome.reason}` };
+      // What an earlier run left unknown may be there all the same: a sum will tell.
+      return before.attemptedAt === null
+        ? { ...sending, state: 'failed', reason: `refused: ${outcome.reason}` }
+        : { ...sending, state: 'sending', reason: `unknown, then refused: ${outcome.reason}` };
     case 'unknown':
       return { ...sending, state: 'sending', reason: `unknown: ${outcome.reason}` };
     default:

@@ -158,6 +158,7 @@ export const runBackOfficeProcess = async (
 ): Promise<number> => {
   const config = loaded.config.process;
   const logger = createLogger('back-office', config.log_level);
+  houseSecret(loaded.dataDir, 'pepper');
   const logs = wrapLogs(await openBackOfficeLogs({ config, dataDir: loaded.dataDir, logger }));
   const warehouse = await openStore(loaded);
   await migrate(warehouse);

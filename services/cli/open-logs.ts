@@ -1,8 +1,10 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProcessConfig } from '../../schemas/house-config.ts';
 import type { EventLog, OffsetStore } from '../platform/event-log.ts';
 import { openKafkaEventLog } from '../platform/kafka-event-log.ts';
 import { openLmdbEventLog, openLmdbEventLogReader } from '../platform/lmdb-event-log.ts';
+import { wasAnnounced } from '../platform/log-directory-lock.ts';
 import type { Logger } from '../platform/logger.ts';
 
 /** The logs one process works with, by what it uses them for. With LMDB they are several, in a cluster one Kafka. */
@@ -42,9 +44,23 @@ const openKafka = (
       })
     : null;
 
+const BACK_OFFICE = 'back-office';
+
+/**
+ * The proxies whose logs are read: those configured, else the one of this configuration, and every other that has written below
+ * this data directory. What a proxy wrote under another id must not be lost because the id was changed.
+ */
+const proxyIdsOf = ({ config, dataDir }: OpenLogsOptions): readonly string[] => {
+  const ids = new Set(config.back_office.proxies ?? [config.proxy.id]);
+  for (const id of readdirSync(join(dataDir, 'log'))) {
+    if (id !== BACK_OFFICE && wasAnnounced(logDirectory(dataDir, id))) ids.add(id);
+  }
+  return [...ids].sort();
+};
+
 /** Opens the back office's own log and, embedded, every proxy's for reading. */
 export const openBackOfficeLogs = async (options: OpenLogsOptions): Promise<OpenLogs> => {
-  const name = 'back-office';
+  const name = BACK_OFFICE;
   const local = await openLmdbEventLog({ directory: logDirectory(options.dataDir, name), name });
   const kafka = await openKafka(options, name);
   if (kafka) {
@@ -56,7 +72,7 @@ export const openBackOfficeLogs = async (options: OpenLogsOptions): Promise<Open
     };
   }
   const readers: EventLog[] = [];
-  for (const proxyId of options.config.back_office.proxies) {
+  for (const proxyId of proxyIdsOf(options)) {
     readers.push(
       await openLmdbEventLogReader({
         directory: logDirectory(options.dataDir, proxyId),
@@ -76,8 +92,8 @@ export const openProxyLogs = async (options: OpenLogsOptions): Promise<OpenLogs>
   const house =
     kafka ??
     (await openLmdbEventLogReader({
-      directory: logDirectory(options.dataDir, 'back-office'),
-      name: 'back-office',
+      directory: logDirectory(options.dataDir, BACK_OFFICE),
+      name: BACK_OFFICE,
       offsets: local,
     }));
   return { local, house, usageEvents: [local], close: () => closeAll([house, local]) };

@@ -50,6 +50,8 @@ export const runUntilStopped = async (
       process.once(signal, () => resolve(EXIT.ok));
     }
     process.once('disconnect', () => resolve(EXIT.ok));
+    // The supervisor may have died while this process was starting; the event is over then.
+    if (process.connected === false) resolve(EXIT.ok);
   });
   const failed = Promise.race(
     parts.services.map((service) =>
@@ -86,5 +88,6 @@ export const runUntilStopped = async (
 
 /** Tells the supervisor, if there is one, that this process answers. */
 export const announceReady = (message: { name: string; url: string }): void => {
-  process.send?.({ ready: message });
+  // A supervisor that has just died is noticed by `runUntilStopped`; without a listener here it would end the process at once.
+  process.send?.({ ready: message }, () => undefined);
 };

@@ -28,8 +28,9 @@ export interface Supervised {
 
 const RESTART_DELAY_MIN_MS = 100;
 const RESTART_DELAY_MAX_MS = 5_000;
-/** Crashes in a row, each before the child was ready, after which trying again only hides the cause. */
+/** Crashes in a row, each at once, after which trying again only hides the cause. One that waited first for a neighbour does not count. */
 const FAILED_STARTS_MAX = 8;
+const AT_ONCE_MS = 5_000;
 const STOP_TIMEOUT_MS = 40_000;
 
 const isReady = (message: unknown): message is { ready: { url: string } } =>
@@ -46,6 +47,7 @@ export const supervise = (spec: ChildSpec, logger: Logger): Supervised => {
   let restarts = 0;
   let url: string | null = null;
   let failedStarts = 0;
+  let startedMs = 0;
   let stopping = false;
   let restartTimer: NodeJS.Timeout | null = null;
   let readiness = Promise.withResolvers<string>();
@@ -54,7 +56,8 @@ export const supervise = (spec: ChildSpec, logger: Logger): Supervised => {
   const onExit = (code: number | null, signal: NodeJS.Signals | null, wasReady: boolean): void => {
     child = null;
     if (stopping) return;
-    failedStarts = wasReady ? 0 : failedStarts + 1;
+    const atOnce = performance.now() - startedMs < AT_ONCE_MS;
+    failedStarts = wasReady || !atOnce ? 0 : failedStarts + 1;
     if (code === EXIT.usage || code === EXIT.ok || failedStarts >= FAILED_STARTS_MAX) {
       gaveUp.resolve(code === EXIT.ok || code === null ? EXIT.error : code);
       return;
@@ -68,6 +71,7 @@ export const supervise = (spec: ChildSpec, logger: Logger): Supervised => {
 
   const start = (): void => {
     restartTimer = null;
+    startedMs = performance.now();
     let wasReady = false;
     const started = fork(spec.module, [...spec.args], {
       env: { ...spec.env },

@@ -181,6 +181,18 @@ const openServerEngine = async (
 };
 
 /** The whole block as one statement: values never become part of the SQL text. */
+/** What `JSON.stringify` makes of half a surrogate pair; whole ones it leaves as they are. */
+const LONE_SURROGATE = /\\ud[89a-f]/;
+
+/** A row as the engine can read it. It refuses half a surrogate pair, and with it the whole block, at every repeat. */
+const encodeRow = (row: readonly unknown[]): string => {
+  const text = JSON.stringify(row);
+  if (!LONE_SURROGATE.test(text)) return text;
+  return JSON.stringify(row, (_name, value: unknown) =>
+    typeof value === 'string' ? value.toWellFormed() : value,
+  );
+};
+
 const insertStatement = (block: InsertBlock): string => {
   if (block.rows.length === 0 || block.rows.length > MAX_BLOCK_ROWS) {
     throw new ReckonerError(
@@ -188,7 +200,7 @@ const insertStatement = (block: InsertBlock): string => {
       `An insert into ${block.table} carried ${block.rows.length} rows; a block has 1 to ${MAX_BLOCK_ROWS}. Split it, each part with its own token.`,
     );
   }
-  const body = block.rows.map((row) => JSON.stringify(row)).join('\n');
+  const body = block.rows.map(encodeRow).join('\n');
   if (Buffer.byteLength(body) > MAX_BLOCK_BYTES) {
     throw new ReckonerError(
       'WAREHOUSE_FAILED',

@@ -21,7 +21,7 @@ export interface ConsumeOptions<Kind extends EnvelopeKind> {
   kind: Kind;
   group?: string;
   maxEntries?: number;
-  /** Where what cannot be read goes, before its batch is committed. */
+  /** Where a group's reader puts what cannot be read, before the batch is committed. */
   deadLetters: EventLog;
   clock: Clock;
   /** Gets the readable records of one batch, in order; resolving commits the batch. */
@@ -95,7 +95,10 @@ export const consumeBatches = <Kind extends EnvelopeKind>(
         letters.push(deadLetter(batch, entry, decoded));
       }
     }
-    await appendDeadLetters(options.deadLetters, options.clock, letters);
+    // A reader without a group comes by at every start; the groups of the same topic have told already.
+    if (options.group !== undefined) {
+      await appendDeadLetters(options.deadLetters, options.clock, letters);
+    }
     if (records.length > 0) await options.onRecords(records, batch);
   };
   const subscriptions: Subscription[] = options.logs.map((log) =>

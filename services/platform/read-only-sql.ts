@@ -5,7 +5,10 @@ const FIRST_WORDS = new Set(['select', 'with', 'show', 'describe', 'desc', 'expl
 const FORBIDDEN_WORDS = new Set(['settings', 'outfile', 'format', 'infile']);
 /** Functions that reach files, processes, other hosts or other rows' secrets. `file()` works even in read-only mode (measured on chDB 26.7). */
 const FORBIDDEN_FUNCTIONS =
-  /^(file|filecluster|url|urlcluster|remote|remotesecure|cluster|clusterallreplicas|s3.*|gcs|azureblob.*|hdfs.*|iceberg.*|hudi.*|deltalake.*|paimon.*|ytsaurus|mysql|postgresql|mongodb|redis|sqlite|odbc|jdbc|executable.*|input|dictionary|dictget.*|loop|python|catboostevaluate|arrowflight|prometheus.*|timeseries.*|merge|mergetreeindex|mergetreeprojection|mergetreeanalyzeindexes.*|fuzz.*|sleep|sleepeachrow|getserversetting|getserverport|getmacro|showcertificate|readwkt.*|filesystem.*|addresstoline.*|addresstosymbol|demangle|structuretoformatschema|hostname|tcpport|generaterandom|view|viewexplain|viewifpermitted)$/;
+  /^(file|filecluster|url|urlcluster|remote|remotesecure|cluster|clusterallreplicas|s3.*|gcs|azureblob.*|hdfs.*|iceberg.*|hudi.*|deltalake.*|paimon.*|ytsaurus|mysql|postgresql|mongodb|redis|sqlite|odbc|jdbc|executable.*|input|dictionary|dictget.*|loop|python|catboostevaluate|arrowflight|prometheus.*|timeseries.*|ai[a-z]+|getclienthttpheader|oss|cosn|merge|mergetreeindex|mergetreeprojection|mergetreeanalyzeindexes.*|fuzz.*|sleep|sleepeachrow|getserversetting|getserverport|getmacro|showcertificate|readwkt.*|filesystem.*|addresstoline.*|addresstosymbol|demangle|structuretoformatschema|hostname|tcpport|generaterandom|view|viewexplain|viewifpermitted)$/;
+/** Of those the ones that need no bracket: the engine also calls them by name, in `arrayMap(file, …)` and `* APPLY file`. */
+const CALLED_BY_NAME =
+  /^(file|filesystem[a-z]*|dictget[a-z0-9]*|ai(classify|embed|extract|generate[a-z]*|translate)|catboostevaluate|sleep|sleepeachrow|getserver[a-z]+|getmacro|getclienthttpheader|showcertificate|addressto[a-z]+|demangle|hostname|tcpport)$/;
 /** What the system database may be asked about. Everything else in it can hold other people's statements and settings. */
 const SYSTEM_TABLES = new Set(['columns', 'tables', 'databases', 'functions', 'one', 'numbers']);
 
@@ -20,6 +23,12 @@ const refuse = (found: string): never => {
 
 const PIECE =
   /\s+|--[^\n]*|#[ !][^\n]*|\/\*|'|"|`|[A-Za-z_][A-Za-z0-9_]*|\d[\w.]*|[^\sA-Za-z0-9_]/gy;
+
+/**
+ * What may stand outside quotes. A dollar opens a heredoc and a curly quote a text for the engine: were they symbols here, a quote
+ * inside them would hide what follows from this reader and not from the engine.
+ */
+const PLAIN = /^[\t\n\f\r -#%-~]+$/;
 
 /** End of a quoted text that starts before `from`; both ways of escaping the quote count. */
 const endOfQuoted = (sql: string, from: number, quote: string): number => {
@@ -39,7 +48,12 @@ const tokenize = (sql: string): Token[] => {
   while (pieces.lastIndex < sql.length) {
     const start = pieces.lastIndex;
     const text = pieces.exec(sql)?.[0];
-    if (text === undefined) return refuse('a character that SQL does not use');
+    if (
+      text === undefined ||
+      (!text.startsWith('-') && !text.startsWith('#') && !PLAIN.test(text))
+    ) {
+      return refuse('a character that SQL does not use');
+    }
     if (text === '/*') {
       const end = sql.indexOf('*/', start + 2);
       if (end < 0 || sql.slice(start + 2, end).includes('/*')) refuse('a comment is not closed');
@@ -63,7 +77,8 @@ const checkName = (tokens: readonly Token[], at: number): void => {
   if (!token || token.kind === 'symbol') return;
   const next = tokens[at + 1]?.text;
   const name = token.text.toLowerCase();
-  if (next === '(' && FORBIDDEN_FUNCTIONS.test(name)) refuse(`${name}() reaches outside of it`);
+  const isCalled = next === '(' ? FORBIDDEN_FUNCTIONS : CALLED_BY_NAME;
+  if (isCalled.test(name)) refuse(`${name}() reaches outside of it`);
   if (token.kind === 'quoted' && /[/\\]/.test(token.text)) refuse('a path in place of a table');
   if (
     token.kind === 'word' &&

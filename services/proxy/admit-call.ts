@@ -13,7 +13,7 @@ import { asObject } from './core/flavour.ts';
 import { presentedKey } from './core/headers.ts';
 import { editedBody, formField, promptPieces, requestFacts } from './core/request-facts.ts';
 import type { Dialect, Route } from './core/route.ts';
-import { resolveAccount, upstreamForModel } from './core/route.ts';
+import { readsWholeAccount, resolveAccount, upstreamForModel } from './core/route.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { readBody } from './read-body.ts';
 import { countTextTokens } from './token-count.ts';
@@ -50,6 +50,13 @@ export const NO_KEY: Refusal = {
   code: 'invalid_api_key',
   message:
     'No valid key was presented. Send a virtual key (rk_…) as bearer token, in x-api-key or in x-reckoner-key.',
+};
+
+const ACCOUNT_WIDE: Refusal = {
+  status: 403,
+  code: 'account_wide',
+  message:
+    "This call reads the whole of the provider's account, which other tenants share. Ask for one thing by its id.",
 };
 
 const badRequest = (message: string): Refusal => ({
@@ -113,6 +120,23 @@ const findUpstream = (
   );
 };
 
+const NO_CREDENTIAL: Refusal = {
+  status: 503,
+  code: 'credential_missing',
+  message:
+    'This proxy cannot read the credential of the upstream. Its operator must provide it; nothing was sent.',
+};
+
+const hasCredential = (parts: ProxyParts, upstream: Upstream): boolean => {
+  try {
+    parts.credentialOf(upstream);
+    return true;
+  } catch (error) {
+    parts.logger.error({ upstream: upstream.id }, (error as Error).message);
+    return false;
+  }
+};
+
 const isRefusal = (value: Upstream | Refusal): value is Refusal => 'status' in value;
 
 /** Checks everything that can be checked before money is spent: key, body, route, model, dimensions, budget. */
@@ -125,6 +149,7 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
   const no = (refusal: Refusal | 'gone'): Admitted => ({ ok: false, refusal, dialect });
   const key = keyOf(parts, req);
   if (!key) return no(NO_KEY);
+  if (readsWholeAccount(req.method ?? 'GET', route.path)) return no(ACCOUNT_WIDE);
   if (route.upstreamId !== null && !known)
     return no(findUpstream(parts, route, undefined) as Refusal);
   const read = await readBody(req, parts.config.body_bytes_max);
@@ -145,6 +170,7 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
   const facts = requestFacts(parsed?.object ?? null, { ...route, formModel });
   const upstream = findUpstream(parts, route, facts.model);
   if (isRefusal(upstream)) return no(upstream);
+  if (!hasCredential(parts, upstream)) return no(NO_CREDENTIAL);
   if (route.flavour !== null && !mayUseModel(key, facts.model)) {
     return no({
       status: 403,

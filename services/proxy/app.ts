@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { toInstant } from '../platform/clock.ts';
+import { ReckonerError } from '../platform/errors.ts';
 import { newId } from '../platform/id-source.ts';
 import { admitCall, keyOf, NO_KEY } from './admit-call.ts';
 import { watchClient } from './client-call.ts';
@@ -22,6 +23,12 @@ const STOPPING: Refusal = {
   code: 'stopping',
   message: 'The proxy is stopping. Try again: another one or its successor will answer.',
   retryAfterS: 1,
+};
+const FAILED_INSIDE: Refusal = {
+  status: 503,
+  code: 'cannot_meter',
+  message: 'The proxy could not serve the call; its log says why.',
+  retryAfterS: 5,
 };
 const NO_ROUTE: Refusal = {
   status: 404,
@@ -90,6 +97,11 @@ const serveProvider = async (
     }
     if (route.flavour === null) await serveUnmetered(parts, admitted.call);
     else await serveMetered(parts, admitted.call);
+  } catch (error) {
+    // Such as a credential that is not there: its error names the reference, never the value.
+    const about = error instanceof ReckonerError ? error.message : (error as Error).name;
+    parts.logger.error({ error: about }, 'a call failed inside the proxy');
+    deny(FAILED_INSIDE);
   } finally {
     parts.calls.leave();
   }

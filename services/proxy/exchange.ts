@@ -202,7 +202,11 @@ export const exchange = (
     { upstream, method: 'POST', path: about.path, headers: about.headers, body },
     {
       onStart: (status, headers) => {
-        on.starting = whenStarted(on, status, headers);
+        on.starting = whenStarted(on, status, headers).catch((error: unknown) => {
+          // An answer that cannot be passed on was billed all the same: its event must be written.
+          parts.logger.error({ error: (error as Error).name }, 'the head of an answer failed');
+          giveUp(on, 'cannot_meter');
+        });
       },
       onData: (chunk) => whenData(on, chunk),
       onEnd: () => end('complete'),

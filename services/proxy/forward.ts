@@ -50,6 +50,18 @@ const agentFor = (allowPrivate: boolean): Agent =>
     connect: createConnector(allowPrivate),
   });
 
+/**
+ * Headers with one value each. Servers behind servers send some twice; undici gives those as arrays. As everywhere in Node, the
+ * first content type counts and other repeats are a list.
+ */
+const singleHeaders = (headers: IncomingHttpHeaders): IncomingHttpHeaders =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => {
+      if (!Array.isArray(value) || name === 'set-cookie') return [name, value];
+      return [name, name === 'content-type' ? value[0] : value.join(', ')];
+    }),
+  );
+
 const TIMEOUTS = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
 const createHandler = (
@@ -61,7 +73,7 @@ const createHandler = (
     if (state.aborted) controller.abort(new Error('given up'));
   },
   onResponseStart: (_controller, status, headers) => {
-    if (status >= 200) listener.onStart(status, headers);
+    if (status >= 200) listener.onStart(status, singleHeaders(headers));
   },
   onResponseData: (_controller, chunk) => listener.onData(chunk),
   onResponseEnd: () => listener.onEnd(),

@@ -19,6 +19,7 @@ import { createProxyMetrics } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { createPlaces } from './proxy-parts.ts';
 import { recoverAttempts } from './recover-attempts.ts';
+import { warnOfUpstreams } from './upstream-problems.ts';
 
 /** Everything the proxy is given; it opens nothing itself but its port. */
 export interface ProxyDeps {
@@ -181,6 +182,7 @@ export const startProxy = async (deps: ProxyDeps): Promise<RunningProxy> => {
   if (recovered > 0) deps.logger.warn({ recovered }, 'attempts of an earlier run were recovered');
   const server = createProxyServer(parts, deps.metrics, deps.logger);
   const port = await listen(server, deps.config);
+  warnOfUpstreams(deps.control, deps.resolveSecret, deps.logger);
   const ready = Promise.all([deps.control.caughtUp, parts.signals.consumption.caughtUp]).then(
     () => {
       state.ready = true;

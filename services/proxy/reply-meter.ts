@@ -101,6 +101,6 @@ export const createReplyMeter = (
   if (about.head) reader.readHead?.(about.head);
   const format = streamFormat(contentType);
   return format === null
-    ? createBodyMeter(reader, contentType === undefined || contentType.includes('json'))
+    ? createBodyMeter(reader, contentType === undefined || /json/i.test(contentType))
     : createStreamMeter(reader, FRAMINGS[format]);
 };

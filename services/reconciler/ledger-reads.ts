@@ -42,14 +42,16 @@ export const readLedgerSums = async (
   return rows.map((row) => ({ ...row, flagged_events: Number(row.flagged_events) }));
 };
 
-/** Events without a price, by model. */
+/** Events without a price, by model. Customers' own keys are not on our statement and explain nothing of it. */
 export const readUnrated = async (
   warehouse: Warehouse,
   provider: string,
   period: Period,
 ): Promise<UnratedEvents[]> => {
   const rows = await warehouse.query<{ model: string; events: string }>(
-    `SELECT model, count() AS events FROM unrated WHERE ${scope(provider, period)} GROUP BY model ORDER BY model`,
+    `SELECT model, count() AS events FROM unrated WHERE ${scope(provider, period)}
+       AND event_id NOT IN (SELECT event_id FROM ledger_entries WHERE ${scope(provider, period)} AND byo_key)
+     GROUP BY model ORDER BY model`,
   );
   return rows.map((row) => ({ model: row.model, events: Number(row.events) }));
 };

@@ -56,6 +56,17 @@ export const describeWarehouse = (name: string, open: () => Promise<Warehouse>):
       expect(await warehouse.query(`SELECT id FROM ${table}`)).toEqual([{ id: text }]);
     });
 
+    test('half a surrogate pair is replaced, not refused with its whole block for ever', async () => {
+      const table = await createTable(warehouse, 'surrogates');
+      const rows = [row('gpt-\ud800'), row('\udc00'), row('\u{1f9ee} \\ud800')];
+      await warehouse.insert({ table, columns: COLUMNS, rows, token: 'a' });
+      expect(await warehouse.query(`SELECT id FROM ${table} ORDER BY length(id)`)).toEqual([
+        { id: '\ufffd' },
+        { id: 'gpt-\ufffd' },
+        { id: '\u{1f9ee} \\ud800' },
+      ]);
+    });
+
     test('takes a repeated block once, and another block with another token', async () => {
       const table = await createTable(warehouse, 'repeat');
       const block = { table, columns: COLUMNS, rows: [row('a'), row('b')], token: 'first' };

@@ -85,14 +85,14 @@ test.each(['x-reckoner-key', 'x-api-key', 'x-goog-api-key', 'api-key'])(
       'x-reckoner-user': 'u1',
       connection: 'openai-beta',
       'openai-beta': 'nominated',
-      'openai-project': 'p1',
+      'openai-version': 'v1',
     };
     const reply = await call(`${url}/v1/chat/completions`, CHAT, { headers });
     expect(reply.status).toBe(200);
     expect(reply.headers['set-cookie']).toBeUndefined();
     const seen = provider.seen[0]?.headers ?? {};
     expect(JSON.stringify(seen)).not.toContain('rk_');
-    expect(seen).toMatchObject({ authorization: 'Bearer upstream-secret', 'openai-project': 'p1' });
+    expect(seen).toMatchObject({ authorization: 'Bearer upstream-secret', 'openai-version': 'v1' });
     for (const name of [
       'cookie',
       'forwarded',
@@ -332,6 +332,31 @@ test('model lists and token counts pass, are counted, and leave no event', async
   expect(provider.seen[1]?.headers['x-api-key']).toBe('upstream-secret');
   expect(await readEvents(localLog)).toEqual([]);
   expect(await metrics.render()).toContain('reckoner_proxy_not_metered_total{service="proxy"} 2');
+});
+
+test.each([
+  ['GET', '/openai/v1/files?limit=100'],
+  ['GET', '/openai/v1/chat/completions'],
+  ['GET', '/openai/v1/batches'],
+  ['GET', '/openai/v1/vector_stores/'],
+  ['GET', '/openai/v1/fine_tuning/jobs'],
+  ['GET', '/openai/v1/organization/projects/proj_1a2b3c4d'],
+  ['POST', '/openai/v1/organization/admin_api_keys'],
+])(
+  '%s %s shows what other tenants put into the shared account, and is answered 403',
+  async (method, path) => {
+    const { url, provider } = await house();
+    const answer = await call(url + path, method === 'POST' ? '{}' : null, { method });
+    expect(answer.status).toBe(403);
+    expect(JSON.parse(answer.body.toString()).error.code).toBe('account_wide');
+    expect(provider.seen).toEqual([]);
+  },
+);
+
+test('a file is read by its id', async () => {
+  const { url } = await house();
+  const path = '/openai/v1/files/file-8Hk2mN4pQrStUvWx/content';
+  expect((await call(url + path, null, { method: 'GET' })).body.toString()).toBe(REPLY);
 });
 
 test('livez, readyz and metrics answer without a key', async () => {

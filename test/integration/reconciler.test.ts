@@ -356,6 +356,18 @@ describe('a month compared', () => {
     expect(report.causes).toMatchObject([{ class: 'rounding', amount_usd: '-0.004', count: 1 }]);
   });
 
+  it('calls on own keys of customers that no book prices explain nothing of our bill', async () => {
+    await record({ provider: 'openai', id: 'b1', model: 'gpt-x', byoKey: true, day: '2026-05-03' });
+    await reconciler.importStatement({
+      provider: 'openai',
+      bytes: bytes(openaiCsv([{ day: '2026-05-03', item: 'gpt-x, output', amount: '9' }])),
+      fileName: 'may.csv',
+    });
+    const request = { provider: 'openai', period: '2026-05', tolerance_usd: '0' };
+    const report = await reconciler.reconcile(request);
+    expect(report.causes.filter((cause) => cause.class === 'volume')).toEqual([]);
+  });
+
   it('takes a grown export of the same month in place of the first', async () => {
     nowMs += 86_400_000;
     await reconciler.importStatement({

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { injectIncludeUsage } from '../../services/proxy/core/include-usage.ts';
+import { editedBody } from '../../services/proxy/core/request-facts.ts';
 import { createUsageFilter } from '../../services/proxy/usage-filter.ts';
 
 const USAGE = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
@@ -96,4 +97,23 @@ test('asking for usage changes only that of the body, and nothing where it was a
       expect(JSON.parse(edited ?? '')).toEqual(wanted);
     }),
   );
+});
+
+test('escaped spellings of a name do not keep a caller from being metered', () => {
+  /** JSON whose keys are written as escapes throughout. */
+  const escaped = (value: unknown): string => {
+    if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+    const members = Object.entries(value).map(([name, item]) => {
+      const key = name.replace(/[a-z_]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`);
+      return `"${key}":${escaped(item)}`;
+    });
+    return `{${members.join(',')}}`;
+  };
+  const options = [undefined, null, {}, { include_usage: false }, { include_usage: true }];
+  for (const stream_options of options) {
+    const body = { stream: true, ...(stream_options === undefined ? {} : { stream_options }) };
+    const source = escaped(body);
+    const sent = editedBody('openai.chat', { streamed: true }, source) ?? source;
+    expect(JSON.parse(sent)).toEqual({ stream: true, stream_options: { include_usage: true } });
+  }
 });

@@ -237,6 +237,30 @@ describe.skipIf(!present)('usage objects of real replies, each in a reply of its
   });
 });
 
+test('a recorded list of a whole account is withheld by the proxy, and its line says that nothing was metered', async () => {
+  const lines = await replay([
+    {
+      src: 'a list of files',
+      uri: 'https://api.openai.com/v1/files?limit=2',
+      status: 200,
+      headers: { 'content-type': 'application/json' },
+      request: '',
+      response: '{"object":"list","data":[]}',
+    },
+  ]);
+  expect(lines).toEqual([
+    {
+      index: 0,
+      src: 'a list of files',
+      ending: 'not_metered',
+      model: null,
+      tier: null,
+      classes: {},
+      units: {},
+    },
+  ]);
+});
+
 afterAll(() => {
   if (!present) console.warn('no recorded reply was replayed');
 });

@@ -87,7 +87,7 @@ const callsWithCanaries = (): { path: string; body: string }[] => {
     { path: '/openai/v1/chat/completions', body: chat(text).slice(0, -9) },
     {
       path: '/openai/v1/chat/completions',
-      body: chat(text, { model: `gpt-${PROMPT}` }).replace('gpt-4o-mini', 'x'),
+      body: chat(text, { model: 'gpt-unknown' }),
     },
     {
       path: '/openai/v1/responses',

@@ -117,22 +117,23 @@ describe('the proof can fail: a sabotaged demo ends with code 3 and names exactl
   test.for([
     ['drop-event', /^missing event: the provider bills this call/],
     ['double-event', /^charged twice: two events for one call/],
-    ['one-cent', /^wrong amount: the same quantities.*bill minus ledger -0\.01 USD/],
+    [
+      'one-cent',
+      /^statement of openai: \S+ input_uncached differs by 0\.01 USD that nothing explains$/,
+    ],
     ['wrong-class', /^wrong class: the same tokens, counted in other classes.*cache_read/],
+    ['wrong-tenant', /^wrong owner: each attempt of request .* made for acme\/.* say initech\//],
   ] as const)('%s', async ([sabotage, fault]) => {
     const { code, json } = await demo(['--events', '150', '--seed', '5', '--sabotage', sabotage]);
     expect(code).toBe(3);
-    const named = json.faults.filter(
-      (text) => /attempt /.test(text) && !/^the |events for/.test(text),
-    );
-    expect(named).toHaveLength(1);
-    expect(named[0]).toMatch(fault);
+    // Exactly the fault, and nobody else accused.
+    expect(json.faults).toEqual([expect.stringMatching(fault)]);
   });
 
   test('a sabotage that does not exist is a usage error', async () => {
     const run = await runCli(['demo', '--sabotage', 'fire']);
     expect(run.code).toBe(2);
-    expect(run.stderr).toContain('drop-event, double-event, one-cent, wrong-class');
+    expect(run.stderr).toContain('drop-event, double-event, one-cent, wrong-class, wrong-tenant');
   });
 });
 

@@ -14,9 +14,17 @@ export interface MappingProblem {
   detail: string;
 }
 
+const isMapped = (push: PushRecord, mappings: readonly StripeMapping[]): boolean =>
+  mappings.some(
+    (mapping) =>
+      mapping.tenant === push.tenant &&
+      mapping.customer === push.customer &&
+      mapping.event_name === push.meter,
+  );
+
 /**
- * Finds mappings that would bill the same usage twice: two that send one tenant to one meter, and one whose tenant
- * has been pushed to another customer in this period already. Both stop that tenant's pushes, not the others'.
+ * Finds mappings that would bill the same usage twice: two that send one tenant to one meter, and one whose tenant has been
+ * pushed in this period to a customer and meter that no mapping names any more. Both stop that tenant's pushes, not the others'.
  */
 export const findMappingProblems = (
   mappings: readonly StripeMapping[],
@@ -38,17 +46,13 @@ export const findMappingProblems = (
       continue;
     }
     const elsewhere = pushed.filter(
-      (push) =>
-        push.tenant === mapping.tenant &&
-        push.meter === mapping.event_name &&
-        push.customer !== mapping.customer &&
-        isCounted(push),
+      (push) => push.tenant === mapping.tenant && isCounted(push) && !isMapped(push, mappings),
     );
     const held = elsewhere.reduce((sum, push) => sum + push.value, 0n);
     if (held !== 0n) {
       problems.push({
         mapping_id: mapping.id,
-        detail: `Tenant ${mapping.tenant} has ${held} micro-USD of this period pushed to customer ${elsewhere[0]?.customer}, and mapping ${mapping.id} now names ${mapping.customer}. Map the tenant back until the period ends, or credit the first customer.`,
+        detail: `Tenant ${mapping.tenant} has ${held} micro-USD of this period pushed to customer ${elsewhere[0]?.customer} and meter ${elsewhere[0]?.meter}, which no mapping names any more, and mapping ${mapping.id} now names ${mapping.customer} and ${mapping.event_name}. Map the tenant back until the period ends, or credit the first customer.`,
       });
     }
   }

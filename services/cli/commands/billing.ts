@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { PeriodSchema } from '../../../schemas/instant.ts';
 import type { BillingRun, ChargebeePlan } from '../../biller/main.ts';
 import type { BillingPlan } from '../../biller/plan-period.ts';
@@ -47,7 +48,7 @@ const reconcile = async (
   const admin = adminOf(options);
   if (options.statement) {
     await admin.postBytes(
-      `/api/v1/statements?provider=${encodeURIComponent(options.provider)}`,
+      `/api/v1/statements?provider=${encodeURIComponent(options.provider)}&file=${encodeURIComponent(basename(options.statement))}`,
       readBytes(options.statement),
       'text/csv',
     );
@@ -68,7 +69,9 @@ const plan = async (options: BillingOptions & { destination: string }): Promise<
     period: options.period,
     destination: options.destination,
   });
-  if (answer.destination === 'chargebee') {
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
+  } else if (answer.destination === 'chargebee') {
     printRows(Object.keys(answer.lines[0] ?? {}), answer.lines.map(Object.values), options);
   } else {
     printRows(
@@ -86,6 +89,12 @@ const plan = async (options: BillingOptions & { destination: string }): Promise<
     process.stderr.write(
       `${answer.pushes.length} push(es), ${answer.total} micro-USD, ${answer.customers} customer(s)\n`,
     );
+    for (const { tenant, amount_usd: usd } of answer.unmapped) {
+      process.stderr.write(
+        `${usd} USD of ${tenant} go nowhere: no record under "mappings" names this tenant for Stripe\n`,
+      );
+    }
+    for (const problem of answer.problems) process.stderr.write(`${JSON.stringify(problem)}\n`);
   }
   return EXIT.ok;
 };

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { processEnvironment } from '../../platform/config.ts';
+import { houseSecret, processEnvironment } from '../../platform/config.ts';
 import { ReckonerError } from '../../platform/errors.ts';
 import { createLogger } from '../../platform/logger.ts';
 import { SABOTAGES, type Sabotage } from '../demo/sabotage-kinds.ts';
@@ -13,6 +13,8 @@ import { exportJsonSchemas } from './export-schemas.ts';
 const up = async (configPath: string | null): Promise<number> => {
   const loaded = configOf(configPath === null ? {} : { config: configPath });
   const logger = createLogger('supervisor', loaded.config.process.log_level);
+  // Asked here once, so that an unusable data directory is one message and not one of each process.
+  houseSecret(loaded.dataDir, 'pepper');
   const house = startHouse({ configPath, env: processEnvironment(), logger });
   const signalled = new Promise<null>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(null));
@@ -113,13 +115,19 @@ export const addRunCommands: AddCommands = (program, run) => {
       run(async () => {
         const loaded = configOf(options);
         for (const key of loaded.config.records.keys) loaded.resolveSecret(key.secret);
+        const { upstreamProblems } = await import('../../proxy/upstream-problems.ts');
+        const problems = loaded.config.records.upstreams.flatMap((upstream) =>
+          upstreamProblems(upstream, loaded.resolveSecret),
+        );
         process.stderr.write(`${loaded.path ?? 'the default configuration'} is valid\n`);
-        return EXIT.ok;
+        for (const problem of problems) process.stderr.write(`but ${problem}\n`);
+        return problems.length > 0 ? EXIT.error : EXIT.ok;
       })(),
     );
 
   program
     .command('schemas')
+    .description('the published contracts')
     .command('export <directory>')
     .description('write the contracts as JSON Schema')
     .action((directory: string) =>

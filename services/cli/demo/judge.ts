@@ -2,9 +2,11 @@ import { addAmounts, compareAmounts, negateAmount } from '../../../pricing/money
 import type { DemoResult } from './result.ts';
 
 /** What the proof knows before it is judged. */
-export type Findings = Omit<DemoResult, 'faults' | 'seconds'> & {
+export type Findings = Omit<DemoResult, 'faults' | 'traces' | 'seconds'> & {
   /** What the control totals say against themselves. */
   controlDifferences: string[];
+  /** Calls that are on somebody else's books. */
+  wrongOwners: string[];
 };
 
 const KIND_IN_WORDS = {
@@ -28,6 +30,26 @@ const attemptFaults = (findings: Findings): string[] =>
       );
     });
 
+/** What the provider's statements and the control totals say: faults of their own, or the traces of a fault that is named. */
+const traceFaults = (findings: Findings): string[] => {
+  const traces = findings.reports
+    .filter((report) => !report.within_tolerance)
+    .flatMap((report) =>
+      report.cells
+        .filter((cell) => compareAmounts(cell.unexplained_usd, '0') !== 0)
+        .map(
+          (cell) =>
+            `statement of ${report.provider}: ${cell.model} ${cell.meter} differs by ${cell.unexplained_usd} USD that nothing explains`,
+        ),
+    );
+  if (findings.events !== findings.attempts) {
+    traces.push(
+      `${findings.events} events for ${findings.attempts} calls that the provider counted`,
+    );
+  }
+  return [...traces, ...findings.controlDifferences.map((text) => `control totals: ${text}`)];
+};
+
 const sumFaults = (findings: Findings): string[] => {
   const faults: string[] = [];
   const { ledger_usd: ledger, sandbox_bill_usd: bill } = findings;
@@ -46,39 +68,38 @@ const sumFaults = (findings: Findings): string[] => {
       faults.push(`the ${name} says ${usd} USD, the ledger ${ledger} USD`);
     }
   }
-  for (const report of findings.reports.filter((r) => !r.within_tolerance)) {
-    const cells = report.cells.filter((cell) => compareAmounts(cell.unexplained_usd, '0') !== 0);
-    for (const cell of cells) {
-      faults.push(
-        `statement of ${report.provider}: ${cell.model} ${cell.meter} differs by ${cell.unexplained_usd} USD that nothing explains`,
-      );
-    }
-  }
   return faults;
 };
 
-/** Says in one sentence each what does not hold; nothing when all does. */
-export const judge = (findings: Findings): string[] => {
-  const faults = [...attemptFaults(findings), ...sumFaults(findings)];
-  if (findings.events !== findings.attempts) {
-    faults.push(
-      `${findings.events} events for ${findings.attempts} calls that the provider counted`,
-    );
-  }
-  faults.push(...findings.controlDifferences.map((text) => `control totals: ${text}`));
-  const { push } = findings;
+const pushFaults = ({ push }: Findings): string[] => {
+  const faults: string[] = [];
   if (!push.equal) {
     faults.push(
       `pushed ${push.sent} of ${push.planned} micro-USD, and Stripe holds ${push.read_back}`,
     );
   }
   if (push.sent_again > 0) faults.push(`a second push sent ${push.sent_again} more`);
-  const blocked = findings.blocked[0];
-  if (!blocked || blocked.refused === 0) faults.push('no tenant was stopped at its budget');
-  else if (blocked.refused_in_dialect !== blocked.refused) {
-    faults.push(
-      `${blocked.refused - blocked.refused_in_dialect} of ${blocked.refused} refusals were not in the caller's dialect`,
-    );
-  }
   return faults;
+};
+
+const blockFaults = ({ blocked }: Findings): string[] => {
+  const [first] = blocked;
+  if (!first || first.refused === 0) return ['no tenant was stopped at its budget'];
+  const foreign = first.refused - first.refused_in_dialect;
+  return foreign === 0
+    ? []
+    : [`${foreign} of ${first.refused} refusals were not in the caller's dialect`];
+};
+
+/**
+ * Says in one sentence each what does not hold; nothing when all does. `traces` are where a fault that is named call by call shows
+ * besides; without such a fault they are faults themselves.
+ */
+export const judge = (findings: Findings): { faults: string[]; traces: string[] } => {
+  const named = [...attemptFaults(findings), ...findings.wrongOwners];
+  const traces = traceFaults(findings);
+  const others = [...sumFaults(findings), ...pushFaults(findings), ...blockFaults(findings)];
+  return named.length > 0
+    ? { faults: [...named, ...others], traces }
+    : { faults: [...traces, ...others], traces: [] };
 };

@@ -15,6 +15,7 @@ import { proveDemo } from './prove.ts';
 import { createRandom } from './random.ts';
 import { renderResult, toJson } from './report.ts';
 import type { Sabotage } from './sabotage-kinds.ts';
+import { addOneCent, STATEMENT_SABOTAGE } from './sabotage-kinds.ts';
 import { createSettleGate, signalSeen } from './settle-gate.ts';
 import type { DemoHouse, RunningSandbox } from './setup.ts';
 import { createDemoHouse, startSandboxProcess } from './setup.ts';
@@ -30,9 +31,10 @@ export interface DemoOptions {
 }
 
 const CONCURRENCY = 24;
-/** The blocked tenant may spend so many percent of what it plans to. */
-const LIMIT_PERCENT = 60n;
+/** The blocked tenant's limit is what this share of its calls will cost. */
+const ALLOWED_SHARE = 0.6;
 const PICO_PER_CENT = 10_000_000_000n;
+const PICO_PER_MICRO = 1_000_000n;
 const SABOTEUR = new URL('./sabotaged-back-office.ts', import.meta.url).pathname;
 
 /** What the provider will charge for a call, in pico-USD, by the provider's own list. */
@@ -52,14 +54,17 @@ const plannedCost = (call: PlannedCall): bigint => {
   );
 };
 
-/** A limit in whole cents that the tenant reaches before it is through with its calls. */
+/**
+ * A limit that the tenant's first calls reach, so that its last ones are refused: what they cost, in whole cents where that is not
+ * too coarse.
+ */
 const limitFor = (calls: readonly PlannedCall[]): string => {
-  const planned = calls
-    .filter((call) => call.tenant === BLOCKED_TENANT)
-    .reduce((sum, call) => sum + plannedCost(call), 0n);
-  const cents = (planned * LIMIT_PERCENT) / (100n * PICO_PER_CENT);
-  const text = (cents > 0n ? cents : 1n).toString().padStart(3, '0');
-  return `${text.slice(0, -2)}.${text.slice(-2)}`;
+  const own = calls.filter((call) => call.tenant === BLOCKED_TENANT);
+  const allowed = Math.max(1, Math.floor(own.length * ALLOWED_SHARE));
+  const pico = own.slice(0, allowed).reduce((sum, call) => sum + plannedCost(call), 0n);
+  const step = pico > 20n * PICO_PER_CENT ? PICO_PER_CENT : PICO_PER_MICRO;
+  const text = ((pico / step) * step).toString().padStart(13, '0');
+  return `${text.slice(0, -12)}.${text.slice(-12)}`.replace(/0+$/, '').replace(/\.$/, '');
 };
 
 interface Stage {
@@ -84,7 +89,7 @@ const setStage = async (
     configPath: demoHouse.configPath,
     env: demoHouse.env,
     logger: createLogger('supervisor', 'warn'),
-    ...(options.sabotage
+    ...(options.sabotage && options.sabotage !== STATEMENT_SABOTAGE
       ? { backOfficeModule: { module: SABOTEUR, args: [options.sabotage] } }
       : {}),
   });
@@ -131,8 +136,9 @@ const stayUp = async (stage: Stage, say: (text: string) => void): Promise<void> 
     process.once('SIGTERM', resolve);
   });
   say(
-    `\nStaying up. Console ${stage.admin.url}   proxy ${stage.proxyUrl}   data ${stage.demoHouse.directory}\n` +
-      `Token: ${stage.demoHouse.directory}/data/bootstrap-token   Stop with Ctrl-C.\n`,
+    `\nStaying up until Ctrl-C\n  console  ${stage.admin.url}   token: ${stage.demoHouse.directory}/data/bootstrap-token\n` +
+      `  proxy    ${stage.proxyUrl}\n` +
+      `  SQL      npx reckoner sql "select * from spend_daily" --url ${stage.admin.url} -c ${stage.demoHouse.configPath}\n`,
   );
   await signalled;
 };
@@ -158,6 +164,7 @@ const runStaged = async (
       `  started    sandbox provider, proxy, back office, console   ${((performance.now() - startedMs) / 1000).toFixed(1)} s\n`,
     );
   }
+  if (options.sabotage === STATEMENT_SABOTAGE) await addOneCent(stage.sandbox.url);
   const trafficMs = performance.now();
   const outcomes = await playTraffic(stage, calls, quiet);
   const result = await proveDemo({

@@ -31,12 +31,14 @@ export const FEATURES = ['chat', 'agent', 'search', 'summaries'] as const;
 /** The tenant with a budget it will reach. */
 export const BLOCKED_TENANT = 'globex';
 
+/** Every tenth call is the blocked tenant's: then even a short demo has enough of them to stop one. */
+const BLOCKED_TENANT_EVERY = 10;
+
 const TENANT_WEIGHTS = [
-  ['acme', 32],
-  ['initech', 26],
-  ['umbrella', 20],
-  ['hooli', 15],
-  ['globex', 7],
+  ['acme', 34],
+  ['initech', 28],
+  ['umbrella', 22],
+  ['hooli', 16],
 ] as const;
 
 const FEATURE_WEIGHTS = [
@@ -85,7 +87,7 @@ const mishapOf = (random: Random, tenant: string, streamed: boolean): PlannedCal
 };
 
 const planCall = (random: Random, call: TraceCall, number: number): PlannedCall => {
-  const tenant = random.pick(TENANT_WEIGHTS);
+  const tenant = number % BLOCKED_TENANT_EVERY === 0 ? BLOCKED_TENANT : random.pick(TENANT_WEIGHTS);
   const feature = random.pick(FEATURE_WEIGHTS);
   const route = random.pick(ROUTES[feature]);
   const mishap = mishapOf(random, tenant, route.streamed);

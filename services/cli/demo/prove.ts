@@ -8,6 +8,7 @@ import { fetchText, queryRows, queryValue, waitFor } from './collect.ts';
 import type { CallOutcome } from './drive.ts';
 import type { Findings } from './judge.ts';
 import { judge } from './judge.ts';
+import { findWrongOwners } from './ownership.ts';
 import { BLOCKED_TENANT } from './plan.ts';
 import type { Blocked, DemoResult, PushProof } from './result.ts';
 import { signalSeen } from './settle-gate.ts';
@@ -228,11 +229,12 @@ export const proveDemo = async (input: ProofInput): Promise<DemoResult> => {
     requests_per_second: Math.round(input.outcomes.length / input.trafficSeconds),
     console_url: input.admin.url,
     controlDifferences: totals.control_totals.differences,
+    wrongOwners: await findWrongOwners(input.admin, input.outcomes),
   };
-  const { controlDifferences: _, ...found } = findings;
+  const { controlDifferences: _, wrongOwners: _owners, ...found } = findings;
   return {
     ...found,
-    faults: judge(findings),
+    ...judge(findings),
     seconds: Math.round((performance.now() - input.startedMs) / 100) / 10,
   };
 };

@@ -23,6 +23,7 @@ export const toJson = (result: DemoResult): object => ({
   spend: result.spend,
   reconciliation: result.reports,
   faults: result.faults,
+  traces: result.traces,
 });
 
 const grouped = (whole: string): string => whole.replace(/\B(?=(\d{3})+$)/g, ',');
@@ -39,12 +40,16 @@ const heading = (text: string, right = ''): string =>
   `\n${colors.bold(text)}${right === '' ? '' : colors.dim(right.padStart(98 - text.length))}`;
 
 const happened = (result: DemoResult): string[] => {
-  const retries = result.attempts - (result.requests - (result.blocked[0]?.refused ?? 0));
+  const refused = result.blocked.reduce((sum, entry) => sum + entry.refused, 0);
+  const retries = result.attempts - (result.requests - refused);
   const endings = Object.entries(result.endings).map(([name, n]) => `${name} ${number(n)}`);
   return [
     heading('WHAT HAPPENED') +
-      `   ${number(result.requests)} requests -> ${number(result.attempts)} attempts (${number(retries)} retries)   ${number(result.requests_per_second)} req/s`,
+      `   ${number(result.requests)} requests - ${number(refused)} refused + ${number(retries)} retries = ${number(result.attempts)} attempts   ${number(result.requests_per_second)} req/s`,
     `  ${endings.join('   ')}${result.endings['unknown'] ? '' : '   unknown 0'}`,
+    colors.dim(
+      '  drained: the client left, we read on   partial, estimated: cut off by the provider, not stated in full',
+    ),
   ];
 };
 
@@ -82,66 +87,78 @@ const costs = (result: DemoResult): string[] => [
 
 const stopped = (result: DemoResult): string[] =>
   result.blocked.flatMap((entry) => [
-    heading('WHEN IT STOPPED') +
-      `  ${entry.tenant} crossed ${usd(entry.limit_usd, 2)} USD; signal v${entry.version} reached the proxy after ${entry.signal_ms} ms;`,
-    `  ${number(entry.refused)} calls refused with ${entry.status} in the caller's dialect; spent at stop ${usd(entry.spent_usd, 6)}, overshoot ${usd(entry.overshoot_usd, 6)}`,
+    heading('WHEN IT STOPPED'),
+    `  ${entry.tenant} crossed ${entry.limit_usd} USD; signal v${entry.version} reached the proxy after ${entry.signal_ms} ms`,
+    `  ${number(entry.refused)} calls refused with ${entry.status} in the caller's dialect`,
+    `  spent at stop ${usd(entry.spent_usd, 6)}, overshoot ${usd(entry.overshoot_usd, 6)}`,
   ]);
 
-const agreeRow = (
-  columns: readonly [string, string, string],
-  amounts: readonly string[],
-  note: string,
-): string =>
-  `  ${columns[0].padEnd(10)}${columns[1].padEnd(28)}${columns[2].padEnd(16)}${amounts.map((a) => usd(a, 6).padStart(14)).join('')}   ${note}`;
+const agreeRow = (name: string, meter: string, amounts: readonly string[], note: string): string =>
+  `  ${name.padEnd(27)}${meter.padEnd(15)}${amounts.map((a) => usd(a, 6).padStart(12)).join('')}  ${note}`;
+
+const noteOf = (cell: DemoResult['reports'][number]['cells'][number]): string => {
+  if (compareAmounts(cell.delta_usd, '0') === 0) return colors.green('✓');
+  if (compareAmounts(cell.unexplained_usd, '0') !== 0) return colors.red('✗ unexplained');
+  return cell.causes.map((cause) => `${cause.class} ×${cause.count}`).join(', ');
+};
 
 const agreement = (result: DemoResult): string[] => {
-  const rows = result.reports.flatMap((report) =>
-    report.cells.map((cell) => {
-      const off = compareAmounts(cell.delta_usd, '0') !== 0;
-      const note = !off
-        ? colors.green('✓')
-        : compareAmounts(cell.unexplained_usd, '0') === 0
-          ? cell.causes.map((cause) => `${cause.class}: ${cause.count} ${cause.text}`).join('; ')
-          : colors.red('✗ not explained');
-      return agreeRow(
-        [report.provider, cell.model, cell.meter],
-        [cell.ledger_usd, cell.statement_usd, cell.delta_usd],
-        note,
-      );
-    }),
-  );
-  const total = agreeRow(
-    ['total', '', ''],
-    [
-      result.ledger_usd,
-      result.sandbox_bill_usd,
-      addAmounts(result.reports.map((r) => r.delta_usd)),
-    ],
-    `unexplained ${usd(result.unexplained_usd, 6)}`,
-  );
+  const cells = result.reports.flatMap((report) => report.cells);
+  const causes = result.reports
+    .flatMap((report) => report.causes)
+    .map((cause) => `  ${cause.class}: ${cause.count} ${cause.text}`);
   return [
-    heading('DOES THE PROVIDER AGREE?', 'ours        theirs         delta'),
-    ...rows,
-    colors.bold(total),
+    heading('DOES THE PROVIDER AGREE?', 'USD'),
+    colors.dim(
+      `  ${'model'.padEnd(27)}${'meter'.padEnd(15)}${['ours', 'theirs', 'delta'].map((c) => c.padStart(12)).join('')}`,
+    ),
+    ...cells.map((cell) =>
+      agreeRow(
+        cell.model,
+        cell.meter,
+        [cell.ledger_usd, cell.statement_usd, cell.delta_usd],
+        noteOf(cell),
+      ),
+    ),
+    colors.bold(
+      agreeRow(
+        'total',
+        '',
+        [
+          result.ledger_usd,
+          result.sandbox_bill_usd,
+          addAmounts(result.reports.map((r) => r.delta_usd)),
+        ],
+        '',
+      ),
+    ),
+    ...causes.map((line) => colors.dim(line)),
+    `  explained ${usd(result.explained_usd, 6)}, call by call   unexplained ${usd(result.unexplained_usd, 6)}`,
   ];
 };
 
 const billed = (result: DemoResult): string[] => [
-  heading('WHAT WE BILLED') +
-    `   Stripe meter llm_cost_micros: ${result.push.customers} customers, ${grouped(result.push.sent)} units sent, ${grouped(result.push.read_back)} read back; a second push sent ${result.push.sent_again}`,
-  `  Chargebee would get ${result.push.chargebee_lines} lines (dry run)`,
+  heading('WHAT WE BILLED'),
+  `  sandbox Stripe, meter llm_cost_micros: ${result.push.customers} customers, ${grouped(result.push.sent)} units sent, ${grouped(result.push.read_back)} read back`,
+  `  a second push sent ${result.push.sent_again}; Chargebee would get ${result.push.chargebee_lines} lines (dry run)`,
 ];
 
 const verdict = (result: DemoResult): string[] => {
   if (result.faults.length > 0) {
     return [
-      heading(colors.red(`THE PROOF FAILED: ${result.faults.length} fault(s)`)),
+      heading(
+        colors.red(
+          `THE PROOF FAILED: ${result.faults.length} ${result.faults.length === 1 ? 'fault' : 'faults'}`,
+        ),
+      ),
       ...result.faults.map((fault) => `  ${colors.red('✗')} ${fault}`),
+      ...result.traces.map((trace) => colors.dim(`      shows in: ${trace}`)),
     ];
   }
   return [
-    heading(colors.green('PROVEN')) +
-      `   events = attempts; ledger = rollup = console = ${usd(result.ledger_usd, 6)} USD; every difference to the bill is explained call by call   ${result.seconds} s`,
+    `${heading(colors.green('PROVEN'))}   in ${result.seconds} s`,
+    `  events = attempts; ledger = rollup = console = ${usd(result.ledger_usd, 6)} USD`,
+    '  every difference to the bill is explained call by call; what was pushed is held',
   ];
 };
 
@@ -155,5 +172,5 @@ export const renderResult = (result: DemoResult): string =>
     ...billed(result),
     ...verdict(result),
     '',
-    'Look around: npm run demo -- --keep   SQL: reckoner sql "select * from spend_daily"   Your own traffic: README, step 3',
+    'Look around: npm run demo -- --keep   Your own traffic: README, step 3',
   ].join('\n')}\n`;

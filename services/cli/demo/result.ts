@@ -62,6 +62,8 @@ export interface DemoResult {
   cachedPercent: Map<string, number | null>;
   /** What is wrong, each in one sentence. Empty when everything holds. */
   faults: string[];
+  /** Where a fault named above shows besides: in statements, counts and control totals. */
+  traces: string[];
   seconds: number;
   requests_per_second: number;
   console_url: string;

@@ -39,7 +39,9 @@ const sizes = (input: number, output: number, cached: number): TraceCall => {
 
 const readCsv = async (path: string, limit: number): Promise<TraceCall[]> => {
   const calls: TraceCall[] = [];
-  const rows = createReadStream(path).pipe(parse({ columns: true, bom: true, trim: true }));
+  const source = createReadStream(path);
+  const rows = source.pipe(parse({ columns: true, bom: true, trim: true }));
+  source.once('error', (error) => rows.destroy(error));
   let line = 1;
   for await (const row of rows as AsyncIterable<Record<string, string>>) {
     line += 1;

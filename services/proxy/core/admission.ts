@@ -93,6 +93,8 @@ export const admit = (
       if (key.block_status === 429) refusal.retryAfterS = secondsUntil(heard.resets_at, now);
       return { admitted: false, refusal };
     }
+    // Only a warning's figure is kept fresh; an older one would promise what is spent.
+    if (heard.state !== 'warn') continue;
     const left = scaled(heard.limit_usd) - scaled(heard.spent_usd);
     if (remaining === null || left < remaining) remaining = left;
   }

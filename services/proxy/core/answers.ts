@@ -12,9 +12,11 @@ export interface Refusal {
     | 'budget_exceeded'
     | 'budget_unknown'
     | 'model_not_allowed'
+    | 'account_wide'
     | 'upstream_unreachable'
     | 'upstream_timeout'
     | 'cannot_meter'
+    | 'credential_missing'
     | 'not_ready'
     | 'stopping';
   message: string;
@@ -28,6 +30,7 @@ const OPENAI_TYPES: Partial<Record<Refusal['code'], string>> = {
   budget_exceeded: 'insufficient_quota',
   budget_unknown: 'insufficient_quota',
   model_not_allowed: 'permission_error',
+  account_wide: 'permission_error',
 };
 
 const ANTHROPIC_TYPES: Partial<Record<Refusal['code'], string>> = {
@@ -38,6 +41,7 @@ const ANTHROPIC_TYPES: Partial<Record<Refusal['code'], string>> = {
   budget_exceeded: 'billing_error',
   budget_unknown: 'billing_error',
   model_not_allowed: 'permission_error',
+  account_wide: 'permission_error',
   upstream_timeout: 'timeout_error',
 };
 

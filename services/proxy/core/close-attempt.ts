@@ -126,6 +126,10 @@ const errorKindOf = (outcome: Outcome): UsageEvent['error_kind'] => {
   return outcome.clientLeft ? 'client_left' : undefined;
 };
 
+/** Statuses beyond 599 are in no standard and in no event; they count as a provider's failure. */
+const statusIsKnown = (status: number | undefined): status is number =>
+  status !== undefined && status <= 599;
+
 /** What the opened record carries over into the event. */
 const identityOf = (attempt: AttemptRecord) => {
   const { estimated_input_tokens: _input, max_output_tokens: _output, ...identity } = attempt;
@@ -145,7 +149,7 @@ export const closeAttempt = (
     closed_at: outcome.closedAt,
     duration_ms: outcome.durationMs,
     ...(outcome.ttftMs === undefined ? {} : { ttft_ms: outcome.ttftMs }),
-    ...(outcome.httpStatus === undefined ? {} : { http_status: outcome.httpStatus }),
+    ...(statusIsKnown(outcome.httpStatus) ? { http_status: outcome.httpStatus } : {}),
     ...(statement.finishReason === undefined ? {} : { finish_reason: statement.finishReason }),
     ...(errorKind === undefined ? {} : { error_kind: errorKind }),
     ...(model === undefined ? {} : { model }),

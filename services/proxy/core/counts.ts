@@ -1,5 +1,4 @@
 import type { JsonObject } from './flavour.ts';
-import { asObject } from './flavour.ts';
 import { sourceAt } from './json-span.ts';
 
 /** A usage object that states something no count can be: negative, broken, text, or sums that do not add up. */
@@ -54,12 +53,13 @@ const structure = (value: unknown, depth: number): unknown => {
   );
 };
 
-const isPlain = (value: unknown): boolean => {
+const isPlain = (value: unknown, depth: number): boolean => {
   if (typeof value === 'string') return ENUM_LIKE.test(value);
-  if (Array.isArray(value)) return value.every(isPlain);
-  const object = asObject(value);
-  if (!object) return true;
-  return Object.entries(object).every(([key, item]) => ENUM_LIKE.test(key) && isPlain(item));
+  if (typeof value !== 'object' || value === null) return true;
+  if (depth >= DEPTH_MAX) return false;
+  return Array.isArray(value)
+    ? value.every((item) => isPlain(item, depth + 1))
+    : Object.entries(value).every(([key, item]) => ENUM_LIKE.test(key) && isPlain(item, depth + 1));
 };
 
 /**
@@ -68,7 +68,7 @@ const isPlain = (value: unknown): boolean => {
  */
 export const keepRawUsage = (source: string | null, parsed: unknown): string | undefined => {
   if (parsed === undefined || parsed === null) return undefined;
-  if (source !== null && source.length <= RAW_MAX && isPlain(parsed)) return source;
+  if (source !== null && source.length <= RAW_MAX && isPlain(parsed, 0)) return source;
   const text = JSON.stringify(structure(parsed, 0));
   return text.length <= RAW_MAX ? text : undefined;
 };

@@ -42,7 +42,9 @@ const TAGS_MAX = 16;
 const areTags = (tags: Record<string, string>): boolean => {
   const entries = Object.entries(tags);
   if (entries.length > TAGS_MAX) return false;
-  return entries.every(([name, value]) => TAG_NAME.test(name) && value.length <= VALUE_MAX);
+  return entries.every(
+    ([name, value]) => TAG_NAME.test(name) && value.length <= VALUE_MAX && value.isWellFormed(),
+  );
 };
 
 /**

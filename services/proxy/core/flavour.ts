@@ -52,9 +52,15 @@ export const asObject = (value: unknown): JsonObject | null =>
 
 export const asArray = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
-/** A short text such as a model name or a tier; anything else is as if it was not stated. */
+/** A short text such as a model name; anything else, and half a surrogate pair, is as if it was not stated. */
 export const asWord = (value: unknown, maxLength: number): string | undefined =>
-  typeof value === 'string' && value.length > 0 && value.length <= maxLength ? value : undefined;
+  typeof value === 'string' && value.length > 0 && value.length <= maxLength && value.isWellFormed()
+    ? value
+    : undefined;
+
+/** A short text in lower case, such as a tier. Measured afterwards: some capitals are one letter and become two. */
+export const asLowerWord = (value: unknown, maxLength: number): string | undefined =>
+  asWord(asWord(value, maxLength)?.toLowerCase(), maxLength);
 
 /** Longest text kept for an estimate, in UTF-16 units; what comes later is not estimated. */
 const TEXT_SEEN_MAX = 1_048_576;

@@ -51,6 +51,8 @@ const UPSTREAM_NAMES = new Set([
   'traceparent',
   'tracestate',
 ]);
+/** They would choose, on the house's credential, which organisation or project is billed. */
+const NOT_FOR_UPSTREAM = new Set(['openai-organization', 'openai-project']);
 const UPSTREAM_PREFIXES = ['anthropic-', 'openai-', 'x-stainless-'];
 
 /** Headers that only providers of a dialect read. Never a name that may carry a caller's key. */
@@ -102,7 +104,7 @@ export const upstreamHeaders = (
   const prefixes = [...UPSTREAM_PREFIXES, ...DIALECT_PREFIXES[dialect]];
   for (const [name, value] of Object.entries(headers)) {
     const known = UPSTREAM_NAMES.has(name) || prefixes.some((p) => name.startsWith(p));
-    if (!known || value === undefined || dropped.has(name)) continue;
+    if (!known || value === undefined || dropped.has(name) || NOT_FOR_UPSTREAM.has(name)) continue;
     kept[name] = Array.isArray(value) ? value.join(', ') : value;
   }
   kept['accept-encoding'] = 'identity';

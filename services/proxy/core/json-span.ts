@@ -57,9 +57,19 @@ const skipValue = (text: string, from: number): number => {
   return at;
 };
 
+/** Whether a key, as written between its quotes, spells the name: callers may write any letter as an escape. */
+const spells = (written: string, name: string): boolean => {
+  if (!written.includes('\\')) return written === name;
+  try {
+    return JSON.parse(`"${written}"`) === name;
+  } catch {
+    return false;
+  }
+};
+
 /**
  * Finds a member of the object that starts at `from`, in text that `JSON.parse` has accepted. A name that stands twice gives the
- * last one, as `JSON.parse` does. Keys are compared as written: escaped spellings of a name are not found.
+ * last one, however it is spelt, as `JSON.parse` does.
  */
 export const findMember = (text: string, name: string, from = 0): MemberSpan | null => {
   let at = skipBlanks(text, from);
@@ -72,7 +82,7 @@ export const findMember = (text: string, name: string, from = 0): MemberSpan | n
     if (text[at] !== ':') return found;
     const start = skipBlanks(text, at + 1);
     const value = { start, end: skipValue(text, start) };
-    if (text.slice(key.start + 1, key.end - 1) === name) found = { key, value };
+    if (spells(text.slice(key.start + 1, key.end - 1), name)) found = { key, value };
     at = skipBlanks(text, value.end);
     if (text[at] !== ',') return found;
     at = skipBlanks(text, at + 1);

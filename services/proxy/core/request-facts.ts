@@ -1,7 +1,7 @@
 import type { UnitQuantities } from '../../../schemas/usage-event.ts';
 import type { Flavour } from '../../../schemas/words.ts';
 import type { JsonObject } from './flavour.ts';
-import { asObject, asWord } from './flavour.ts';
+import { asLowerWord, asObject, asWord } from './flavour.ts';
 import { injectIncludeUsage } from './include-usage.ts';
 import { findMember } from './json-span.ts';
 import { pathModel, pathStreams } from './route.ts';
@@ -43,7 +43,7 @@ const maximumOf = (body: JsonObject | null): unknown => {
 
 const tierOf = (body: JsonObject | null): string | undefined => {
   const inner = asObject(body?.['serviceTier'])?.['type'] ?? body?.['serviceTier'];
-  return asWord(body?.['service_tier'] ?? inner, 64)?.toLowerCase();
+  return asLowerWord(body?.['service_tier'] ?? inner, 64);
 };
 
 /** Ollama streams unless it is told not to. */
@@ -60,10 +60,15 @@ export const formField = (source: string, name: string): string | undefined => {
   return match?.[1];
 };
 
+/** Names, snapshots, fine-tunes, deployments and ARNs; no blanks, so no sentences. */
+const MODEL_SHAPE = /^[\p{L}\p{N}][\p{L}\p{N}._:/@+~-]*$/u;
+
 /** Reads the declarations; what is not declared or has no sane shape is left out. */
 export const requestFacts = (body: JsonObject | null, about?: RequestAbout): RequestFacts => {
-  const model =
+  const named =
     asWord(body?.['model'], 200) ?? pathModel(about?.path ?? '') ?? asWord(about?.formModel, 200);
+  // A caller may put anything where a model's name belongs; what cannot be one is kept out of every record.
+  const model = named !== undefined && MODEL_SHAPE.test(named) ? named : undefined;
   const tier = tierOf(body);
   const maximum = maximumOf(body);
   const spoken = about?.flavour === 'openai.speech' ? body?.['input'] : undefined;

@@ -31,12 +31,12 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/(threads|assistants)(\/.*)?$/, null],
   [/\/moderations$/, null],
   [/\/responses\/resp_[^/]+(\/input_items)?$/, null],
-  [/:(streamGenerateContent|generateContent)$/, 'gemini.generate'],
-  [/:(embedContent|batchEmbedContents)$/, 'gemini.embed'],
-  [/\/cachedContents$/, 'gemini.cache'],
+  [/:(streamGenerateContent|generateContent)$/i, 'gemini.generate'],
+  [/:(embedContent|batchEmbedContents)$/i, 'gemini.embed'],
+  [/\/cachedContents$/i, 'gemini.cache'],
   [/:(countTokens|computeTokens)$|\/count-tokens:rawPredict$/, null],
-  [/\/publishers\/anthropic\/models\/[^/]+:(rawPredict|streamRawPredict)$/, 'anthropic.messages'],
-  [/\/publishers\/mistralai\/models\/[^/]+:(rawPredict|streamRawPredict)$/, 'openai.chat'],
+  [/\/publishers\/anthropic\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'anthropic.messages'],
+  [/\/publishers\/mistralai\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'openai.chat'],
   [/\/fileSearchStores(\/.*)?$/, null],
   [/\/model\/.+\/(converse|converse-stream)$/, 'bedrock.converse'],
   [/\/model\/.+\/(invoke|invoke-with-response-stream)$/, 'bedrock.invoke'],
@@ -65,11 +65,28 @@ const UNIFIED = new Set([
   '/v1/messages',
 ]);
 
-/** Chosen by endpoint, never by vendor. A POST to an endpoint nobody told us about may well be billed: it is metered. */
+/** The path as a lenient server reads it: escapes, parameters, case and trailing slashes do not tell endpoints apart. */
+const plainSpelling = (path: string): string => {
+  try {
+    return decodeURIComponent(path)
+      .replace(/;[^/]*/g, '')
+      .replace(/\/+$/, '')
+      .toLowerCase();
+  } catch {
+    return path;
+  }
+};
+
+/**
+ * Chosen by endpoint, never by vendor. A POST to an endpoint nobody told us about may well be billed: it is metered. Free is only
+ * what is spelt exactly so; another spelling of a billed endpoint is that endpoint.
+ */
 const flavourOf = (method: string, path: string): Flavour | null => {
   if (method !== 'POST') return null;
   for (const [pattern, flavour] of ENDPOINTS) if (pattern.test(path)) return flavour;
-  return 'passthrough';
+  const plain = plainSpelling(path);
+  const billed = ENDPOINTS.find(([pattern, flavour]) => flavour !== null && pattern.test(plain));
+  return billed?.[1] ?? 'passthrough';
 };
 
 /** @returns the route, or null when the path belongs to nobody. */
@@ -77,9 +94,11 @@ export const routeOf = (method: string, target: string): Route | null => {
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
   const query = mark < 0 ? '' : target.slice(mark);
-  // A model of Bedrock may be named by its ARN, whose slashes stand escaped in one segment.
-  const checked = path.replace(/\/model\/arn[^/]+\//, '/model/arn/');
-  if (/\/\.\.?(\/|$)|\\|%2e|%2f|%5c|\/\//i.test(checked)) return null;
+  // Servers cut a target at `#` or a zero byte: they would answer another endpoint than the one that is metered here.
+  if (target.includes('#')) return null;
+  // A model of Bedrock may be named by its ARN, whose slashes stand escaped in one segment; what hides behind them is still judged.
+  const checked = path.replace(/\/model\/arn[^/]+\//, (arn) => arn.replace(/%2f/gi, '/'));
+  if (/\/\.\.?(\/|$)|\\|%2e|%2f|%5c|%00|\/\//i.test(checked)) return null;
   const about = (rest: string) => ({
     path: rest,
     query,
@@ -117,7 +136,7 @@ export const isAzurePath = (path: string): boolean => path.startsWith('/openai/d
 
 /** Whether an endpoint streams whatever the body says. */
 export const pathStreams = (path: string): boolean =>
-  /:(streamGenerateContent|streamRawPredict)$|\/(converse-stream|invoke-with-response-stream)$/.test(
+  /:(streamGenerateContent|streamRawPredict)$|\/(converse-stream|invoke-with-response-stream)$/i.test(
     path,
   );
 
@@ -131,6 +150,20 @@ export const resolveAccount = (route: Route, isKnown: (id: string) => boolean): 
   return match?.[1] && match[2]
     ? { ...route, upstreamId: `azure-${match[1]}`, path: match[2] }
     : route;
+};
+
+/** `file-8Hk2…`, `resp_68a…`: a name that is told only to whoever made the thing. */
+const HAS_ID = /[_-](?=[A-Za-z]*\d)[A-Za-z0-9]{6,}/;
+const MODELS = /\/models(\/|$)/;
+const ADMINISTRATION = /\/organizations?(\/|$)/;
+
+/**
+ * Whether a call reads what the provider's account holds as a whole: lists of files, batches, stored completions, and its administration.
+ * Tenants share the account, and none may see the others'. Model lists are the same for everybody.
+ */
+export const readsWholeAccount = (method: string, path: string): boolean => {
+  if (ADMINISTRATION.test(path)) return true;
+  return (method === 'GET' || method === 'HEAD') && !MODELS.test(path) && !HAS_ID.test(path);
 };
 
 const patternLength = (pattern: string, model: string): number => {

@@ -12,6 +12,6 @@ const FORMATS: readonly (readonly [string, StreamFormat])[] = [
 
 /** The framing a content type stands for; null for a body that is read as a whole. */
 export const streamFormat = (contentType: string | undefined): StreamFormat | null => {
-  const type = contentType?.toLowerCase() ?? '';
+  const type = contentType?.trim().toLowerCase() ?? '';
   return FORMATS.find(([prefix]) => type.startsWith(prefix))?.[1] ?? null;
 };

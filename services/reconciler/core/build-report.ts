@@ -143,6 +143,7 @@ const NO_SIDE = {
   flaggedEvents: 0,
   unratedEvents: 0,
   largestStated: 0n,
+  modelLargestStated: 0n,
   statementAmount: 0n,
   statementQuantity: null,
   statementLines: 0,

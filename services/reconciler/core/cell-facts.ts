@@ -37,6 +37,7 @@ const draftOf = (drafts: Map<string, Draft>, cell: CellName): Draft => {
     flaggedEvents: 0,
     unratedEvents: 0,
     largestStated: 0n,
+    modelLargestStated: 0n,
     statementAmount: 0n,
     statementQuantity: null,
     statementLines: 0,
@@ -98,8 +99,13 @@ const addModelFacts = (
     const named = nameModel(model);
     uncounted.set(named, (uncounted.get(named) ?? 0) + events);
   }
+  const dearest = new Map<string, bigint>();
+  for (const { cell, largestStated } of drafts.values()) {
+    if (largestStated > (dearest.get(cell.model) ?? 0n)) dearest.set(cell.model, largestStated);
+  }
   for (const draft of drafts.values()) {
     const { model } = draft.cell;
+    draft.modelLargestStated = dearest.get(model) ?? 0n;
     draft.unratedEvents = uncounted.get(model) ?? 0;
     draft.ledgerKnowsModel =
       known.has(model === ANY_MODEL ? cellKey(draft.cell) : model) || uncounted.has(model);

@@ -31,6 +31,8 @@ export interface CellFacts {
   readonly unratedEvents: number;
   /** The dearest single attempt here that the provider did state. */
   readonly largestStated: bigint;
+  /** The dearest such share in any meter of the model. */
+  readonly modelLargestStated: bigint;
   readonly statementAmount: bigint;
   /** Null where the statement states no quantities. */
   readonly statementQuantity: bigint | null;
@@ -104,15 +106,18 @@ const nameScope = (split: CauseSplit, facts: CellFacts): void => {
 
 /**
  * Without the provider's record per call, attempts it never stated can explain only so much: at least nothing of what we
- * charge for them is billed, at most each is billed like the dearest one it did state here. Where no attempt has a
- * price there is nothing to measure by, and the whole amount is theirs.
+ * charge for them is billed, at most each is billed like the dearest one it did state here; in a meter that has no charge, like the
+ * dearest in any meter of the model. Where no attempt of the model has a price there is nothing to measure by, and the whole
+ * amount is theirs.
  */
 const nameBoundedVolume = (split: CauseSplit, facts: CellFacts): void => {
   const events = facts.flaggedEvents + facts.unratedEvents;
   if (events === 0) return;
-  const most = facts.largestStated * BigInt(events);
+  const isEmpty = facts.unratedEvents > 0 && facts.ledgerAmount === 0n;
+  const dearest = isEmpty ? facts.modelLargestStated : facts.largestStated;
+  const most = dearest * BigInt(events);
   const least = -magnitude(facts.flaggedAmount);
-  const unpriced = facts.unratedEvents > 0 && facts.ledgerAmount === 0n;
+  const unpriced = isEmpty && dearest === 0n;
   let amount = split.rest;
   if (!unpriced && amount > most) amount = most;
   else if (amount < least) amount = least;

@@ -73,8 +73,12 @@ export const meaningOfLineItem = (lineItem: string): LineMeaning => {
   return { model, meter: full, tier };
 };
 
+/** Times of an export are UTC. One without a zone would be read in this machine's, and fall into another day or month. */
+const utcTime = (text: string): string =>
+  /^\d{4}-\d{2}-\d{2}[T ][\d:.]+$/.test(text) ? `${text.replace(' ', 'T')}Z` : text;
+
 const dayOf = (row: CsvRow, fileName: string): Instant => {
-  const day = utcDayOf(Date.parse(row.text('start_time_iso')));
+  const day = utcDayOf(Date.parse(utcTime(row.text('start_time_iso'))));
   if (day !== null) return day;
   throw unreadable(LAYOUT, fileName, `line ${row.lineNumber} has no time in start_time_iso`);
 };

@@ -145,6 +145,21 @@ test('two mappings of a tenant to one meter, and a customer changed inside a per
   expect(moved[0]?.detail).toContain('has 12 micro-USD of this period pushed to customer cus_1');
 });
 
+test('a tenant moved to another meter in the middle of a period is stopped, since the first one keeps what it was sent', () => {
+  const mapping = { id: 'a', tenant: 'acme', customer: 'cus_1', event_name: 'llm_cost' };
+  const sent = [push({ value: 12n })];
+  for (const moved of [
+    { ...mapping, event_name: 'llm_cost_v2' },
+    { ...mapping, id: 'b', customer: 'cus_9', event_name: 'llm_cost_v2' },
+  ]) {
+    const [problem] = findMappingProblems([moved], sent);
+    expect(problem?.detail).toContain('12 micro-USD of this period pushed to customer cus_1');
+  }
+  expect(findMappingProblems([mapping, { ...mapping, id: 'b', event_name: 'v2' }], sent)).toEqual(
+    [],
+  );
+});
+
 test('an identifier is a function of account, meter, customer, tenant, hour and revision, within 100 characters', () => {
   const parts = {
     account: 'api.stripe.com/test',

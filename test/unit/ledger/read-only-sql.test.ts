@@ -12,6 +12,8 @@ test.each([
   'EXPLAIN SELECT 1',
   'SELECT name, comment FROM system.columns',
   'SELECT u.format FROM usage AS u',
+  "SELECT 'é $$ ‘' AS `é` -- é $",
+  'SHOW CREATE VIEW usage',
 ])('lets through: %s', (sql) => {
   expect(checkReadOnly(`${sql} ;\n`)).toBe(sql);
 });
@@ -29,6 +31,16 @@ test.each([
   ["SELECT 1 INTO OUTFILE 'x'", 'OUTFILE is not allowed'],
   ['SELECT * FROM system.query_log', 'that part of the system database is not open'],
   ['SELECT * FROM `system` . `processes`', 'that part of the system database is not open'],
+  [
+    "SELECT $$'$$, file($$/proc/self/environ$$) WHERE 'a' != $$'$$",
+    'a character that SQL does not use',
+  ],
+  ["SELECT ‘'’, file(‘/proc/self/environ’) WHERE 'a' != ‘'’", 'a character that SQL does not use'],
+  ["SELECT “file”('/proc/self/environ')", 'a character that SQL does not use'],
+  ["SELECT arrayMap(file, ['/proc/self/environ'])", 'file() reaches outside of it'],
+  ["SELECT * APPLY `file` FROM (SELECT '/etc/passwd')", 'file() reaches outside of it'],
+  ["SELECT aiGenerate('x')", 'aigenerate() reaches outside of it'],
+  ["SELECT * FROM oss('http://169.254.169.254/a/b')", 'oss() reaches outside of it'],
   ["SELECT 'a", 'a quote is not closed'],
   ['SELECT 1 /* a', 'a comment is not closed'],
 ])('refuses: %s', (sql, found) => {

@@ -20,8 +20,8 @@ describe('configuration', () => {
   test('without a file and without environment is the embedded house on its usual ports', () => {
     const { config } = loadConfig(null, {});
     expect(config.process).toMatchObject({
-      proxy: { port: 8787, durability: 'disk' },
-      back_office: { port: 8788, proxies: ['proxy-1'] },
+      proxy: { id: 'proxy-1', port: 8787, durability: 'disk' },
+      back_office: { port: 8788 },
       event_log: { kind: 'lmdb' },
       warehouse: { kind: 'chdb' },
     });

@@ -8,6 +8,7 @@ import type { Outcome } from '../../../services/proxy/core/close-attempt.ts';
 import { closeAttempt, recoverAttempt } from '../../../services/proxy/core/close-attempt.ts';
 import { attribute } from '../../../services/proxy/core/dimensions.ts';
 import type { Statement } from '../../../services/proxy/core/flavour.ts';
+import { upstreamHeaders } from '../../../services/proxy/core/headers.ts';
 import { promptPieces, requestFacts } from '../../../services/proxy/core/request-facts.ts';
 import { retryWaitMs } from '../../../services/proxy/core/retry.ts';
 import { routeOf, upstreamForModel, upstreamPath } from '../../../services/proxy/core/route.ts';
@@ -154,9 +155,15 @@ describe('routes', () => {
     ['POST', '/v1/messages', null, '/v1/messages', 'anthropic.messages'],
     ['POST', '/anthropic/v1/messages/count_tokens', 'anthropic', '/v1/messages/count_tokens', null],
     ['POST', '/openai/v1/responses/compact', 'openai', '/v1/responses/compact', 'openai.responses'],
+    ['POST', '/openai/v1/chat/completion%73', 'openai', '/v1/chat/completion%73', 'openai.chat'],
+    ['POST', '/openai/v1/chat/completions/', 'openai', '/v1/chat/completions/', 'openai.chat'],
+    ['POST', '/openai/v1/Responses;a=1', 'openai', '/v1/Responses;a=1', 'openai.responses'],
+    ['POST', '/openai/v1/%66iles', 'openai', '/v1/%66iles', 'passthrough'],
     ['GET', '/openai/v1/responses/resp_1', 'openai', '/v1/responses/resp_1', null],
     ['POST', '/openai/v1/images/generations', 'openai', '/v1/images/generations', 'openai.images'],
     ['POST', '/openai/v1/videos', 'openai', '/v1/videos', 'passthrough'],
+    ['POST', '/openai/v1/responses/', 'openai', '/v1/responses/', 'openai.responses'],
+    ['POST', '/openai/v1/files/a%20b', 'openai', '/v1/files/a%20b', null],
   ])('%s %s', (method, target, ...[upstreamId, path, flavour]) => {
     expect(routeOf(method, target)).toMatchObject({ upstreamId, path, flavour });
   });
@@ -169,6 +176,9 @@ describe('routes', () => {
     '/openai/../secret',
     '/openai/%2e%2e/x',
     '/openai//x',
+    '/openai/v1/chat/completions#/files',
+    '/openai/v1/chat/completions?x#/files',
+    '/openai/v1/chat/completions%00/files',
   ])('%s belongs to nobody', (target) => {
     expect(routeOf('POST', target)).toBeNull();
   });
@@ -215,6 +225,19 @@ describe('attribution', () => {
       tags: { a: 'b' },
     });
     expect(attribute(KEY, { 'x-reckoner-tags': '{"a":1}' }).ok).toBe(false);
+  });
+});
+
+test('a caller does not choose which organisation or project of the house is billed', () => {
+  const headers = {
+    'openai-organization': 'org-x',
+    'openai-project': 'proj_x',
+    'openai-beta': 'y',
+  };
+  expect(upstreamHeaders(headers, 'openai', 'secret')).toEqual({
+    'openai-beta': 'y',
+    'accept-encoding': 'identity',
+    authorization: 'Bearer secret',
   });
 });
 
@@ -284,4 +307,23 @@ test.each([
   ['not an address', false],
 ])('address %s is public: %s', (address, expected) => {
   expect(isPublicAddress(address)).toBe(expected);
+});
+
+describe('the model a request names', () => {
+  test.each([
+    'gpt-4o-mini-2024-07-18',
+    'ft:gpt-4o-mini:acme::8d1',
+    'anthropic.claude-haiku-4-5-20251001-v1:0',
+    'arn:aws:bedrock:us-east-1:123:inference-profile/us.x',
+    'meta-llama/Llama-3.3-70B',
+  ])('%s is kept', (model) => {
+    expect(requestFacts({ model }).model).toBe(model);
+  });
+
+  test.each(['tell me about my invoice', 'a\nb', ' gpt-4o', '<system>'])(
+    '%j is no name and is kept nowhere',
+    (model) => {
+      expect(requestFacts({ model }).model).toBeUndefined();
+    },
+  );
 });

@@ -3,6 +3,7 @@ import { isBilledRefusal } from '../../../services/proxy/core/close-attempt.ts';
 import { upstreamHeaders } from '../../../services/proxy/core/headers.ts';
 import { editedBody, formField, requestFacts } from '../../../services/proxy/core/request-facts.ts';
 import { pathModel, resolveAccount, routeOf } from '../../../services/proxy/core/route.ts';
+import { streamFormat } from '../../../services/proxy/core/stream-format.ts';
 
 const GOOGLE = '/v1beta1/projects/p/locations/global/publishers/google/models/gemini-2.5-flash';
 const CLAUDE = '/v1/projects/p/locations/us/publishers/anthropic/models/claude-sonnet-4@1';
@@ -31,6 +32,9 @@ describe('an endpoint is known by its path, whoever the vendor is', () => {
     ['/openai/v1/responses/resp_1', null],
     ['/gemini/v1beta/models/gemini-2.5-flash:generateContent', 'gemini.generate'],
     [`/vertex${GOOGLE}:streamGenerateContent`, 'gemini.generate'],
+    ['/gemini/v1beta/models/gemini-2.5-flash:generatecontent', 'gemini.generate'],
+    ['/gemini/v1beta/models/gemini-2.5-flash:generateConten%74/', 'gemini.generate'],
+    [`/vertex${CLAUDE}:RawPredic%74`, 'anthropic.messages'],
     [`/vertex${GOOGLE}:countTokens`, null],
     ['/gemini/v1beta/models/gemini-embedding-2:batchEmbedContents', 'gemini.embed'],
     ['/gemini/v1beta/cachedContents', 'gemini.cache'],
@@ -53,6 +57,9 @@ describe('an endpoint is known by its path, whoever the vendor is', () => {
     expect(routeOf('POST', '/openai/v1/files%2f..%2fkeys')).toBeNull();
     expect(routeOf('POST', '/bedrock/model/x%2F..%2Fy/invoke')).toBeNull();
     expect(routeOf('POST', '/bedrock/model/arn%3Aaws%2F%2e%2e/x/../invoke')).toBeNull();
+    for (const name of ['arn%2F..%2F..%2Ffiles', 'arn%2F%2Fx', 'arn%00', 'arn%5Cx', 'arn#x']) {
+      expect(routeOf('POST', `/bedrock/model/${name}/invoke`), name).toBeNull();
+    }
   });
 
   test('the model an endpoint names in its path is the model asked for', () => {
@@ -71,6 +78,14 @@ describe('an endpoint is known by its path, whoever the vendor is', () => {
     });
     expect(route && resolveAccount(route, (id) => id === 'azure')).toBe(route);
   });
+});
+
+test('a stream is known by its media type, whatever its case and the blanks around it', () => {
+  expect(streamFormat(' Text/Event-Stream; charset=utf-8')).toBe('sse');
+  expect(streamFormat('application/vnd.amazon.eventstream')).toBe('aws');
+  expect(streamFormat('application/X-NDJSON')).toBe('lines');
+  expect(streamFormat('application/json')).toBeNull();
+  expect(streamFormat(undefined)).toBeNull();
 });
 
 describe('what a request declares', () => {

@@ -256,6 +256,41 @@ describe('Anthropic usage', () => {
     expect(classes).toEqual({ input_uncached: '4908', output_text: '115', output_reasoning: '28' });
   });
 
+  test('what another model served alone is priced as that model, and its tools with it', () => {
+    const served = { type: 'fallback_message', model: 'claude-opus-4-8' };
+    const figures = { input_tokens: 7, output_tokens: 3 };
+    const { units, parts } = read('anthropic.messages', {
+      model: 'claude-sonnet-4-5',
+      usage: {
+        ...figures,
+        server_tool_use: { web_search_requests: 2 },
+        iterations: [{ ...figures, ...served }],
+      },
+    });
+    const tools = { web_search_requests: '2' };
+    expect(units).toEqual(tools);
+    expect(parts).toEqual([
+      {
+        model: 'claude-opus-4-8',
+        classes: { input_uncached: '7', output_text: '3' },
+        units: tools,
+      },
+    ]);
+  });
+
+  test('a turn that does not split its writes is split as the whole is', () => {
+    const turn = { input_tokens: 1, output_tokens: 1, cache_creation_input_tokens: 40 };
+    const { classes } = read('anthropic.messages', {
+      model: 'claude-sonnet-4-5',
+      usage: {
+        ...turn,
+        cache_creation: { ephemeral_5m_input_tokens: 0, ephemeral_1h_input_tokens: 40 },
+        iterations: [{ type: 'message', ...turn, cache_creation: null }],
+      },
+    });
+    expect(classes).toMatchObject({ cache_write_5m: '0', cache_write_1h: '40' });
+  });
+
   test('a stream that stops before a final statement is stated in part', () => {
     const statement = readStream('anthropic.messages', [
       start({ input_tokens: 70, output_tokens: 1 }),

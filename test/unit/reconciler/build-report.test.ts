@@ -148,6 +148,17 @@ describe('causes without a record per call', () => {
     ]);
   });
 
+  it('volume: one event no book prices does not take in whatever they bill in a meter we charge nothing for', () => {
+    const result = report(
+      [sum('output_text', '0.5', { largest_stated_usd: '0.05' })],
+      [line('output_text', '0.5'), line('cache_read', '1000')],
+      { unrated: [{ model: MODEL, events: 2 }] },
+    );
+    // at most 2 x 0.05 = 0.10 of the 1000
+    expect(result).toMatchObject({ explained_usd: '0.1', unexplained_usd: '999.9' });
+    expect(result.within_tolerance).toBe(false);
+  });
+
   it('rounding: within half of the last unit printed per line, and no further', () => {
     const of = (statement: string) =>
       buildReport(

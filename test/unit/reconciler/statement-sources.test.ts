@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { hasCode } from '../../../services/platform/errors.ts';
 import {
   modelOfDisplayName,
@@ -23,6 +23,26 @@ const failure = (read: () => unknown): string => {
   }
   return 'was read';
 };
+
+it.each(['2026-11-01T00:00:00', '2026-11-01 00:00:00'])(
+  'a time without a zone is UTC wherever it is read: %s',
+  (time) => {
+    const before = process.env['TZ'];
+    onTestFinished(() => {
+      if (before === undefined) delete process.env['TZ'];
+      else process.env['TZ'] = before;
+    });
+    const header = 'start_time_iso,amount_value,amount_currency,line_item';
+    for (const zone of ['Asia/Tokyo', 'America/New_York', 'UTC']) {
+      process.env['TZ'] = zone;
+      const [parsed] = readOpenaiCosts(bytes(`${header}\n${time},1,usd,"o3, input"`), 'f.csv');
+      expect(parsed?.line).toMatchObject({
+        period: '2026-11',
+        day_start: '2026-11-01T00:00:00.000Z',
+      });
+    }
+  },
+);
 
 describe('line items of OpenAI', () => {
   it.each([

@@ -5,7 +5,7 @@ import type {
 } from '../../../../schemas/usage-event.ts';
 import { keepRawUsage, mustHold, requiredCount, statedCount } from '../counts.ts';
 import type { JsonObject, ReplyEvent, ReplyReader, Statement } from '../flavour.ts';
-import { asArray, asObject, asWord, createTextSeen } from '../flavour.ts';
+import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 
 type Figures = Partial<Record<keyof ClassQuantities, number>>;
@@ -62,6 +62,9 @@ const addFigures = (to: Figures, from: Figures): Figures => {
 const asQuantities = (figures: Figures): ClassQuantities =>
   Object.fromEntries(Object.entries(figures).map(([name, count]) => [name, String(count)]));
 
+/** More parts than this are in no event; the reply is then unreadable, and shows. */
+const PARTS_MAX = 64;
+
 /**
  * Figures by the model that served them. Where `iterations` are stated they are what is billed: compaction and advisor
  * turns stand only there. Thinking is stated for the reply as a whole and belongs to the reply's own model.
@@ -75,9 +78,14 @@ const figuresByModel = (usage: JsonObject, model: string): Map<string, Figures> 
     mustHold(turn !== null);
     if (!turn) continue;
     const served = asWord(turn['model'], 200) ?? model;
-    const figures = { ...readInput(turn, true), ...readOutput(turn) };
+    // A turn may leave the split of its writes to the whole.
+    const split = turn['cache_creation'] ?? usage['cache_creation'];
+    const isOwnSplit = split === turn['cache_creation'];
+    const input = readInput({ ...turn, cache_creation: split }, isOwnSplit);
+    const figures = { ...input, ...readOutput(turn) };
     byModel.set(served, addFigures(byModel.get(served) ?? {}, figures));
   }
+  mustHold(byModel.size <= PARTS_MAX);
   const own = byModel.get(model);
   const thinking = whole.output_reasoning;
   if (own && thinking !== undefined && own.output_reasoning === undefined) {
@@ -106,24 +114,28 @@ const readUsage = (usage: JsonObject, model: string | undefined, whole: boolean)
   // A single statement must agree with itself; a merged one may not, see splitWrites.
   if (whole) splitWrites(usage, true);
   const units = readUnits(usage);
-  const byModel = figuresByModel(usage, model ?? 'unstated');
+  const own = model ?? 'unstated';
+  const byModel = figuresByModel(usage, own);
   const classes = asQuantities([...byModel.values()].reduce(addFigures, {}));
-  if (byModel.size < 2) return { classes, units };
+  if (byModel.size === 1 && byModel.has(own)) return { classes, units };
+  // Parts are the whole truth: where the reply's own model served none, the first carries the tools.
+  const [first] = byModel.keys();
+  const carrier = byModel.has(own) ? own : first;
   const parts: NonNullable<UsageEvent['parts']> = [...byModel].map(([name, figures]) => ({
     model: name,
     classes: asQuantities(figures),
-    units: name === model ? units : {},
+    units: name === carrier ? units : {},
   }));
   return { classes, units, parts };
 };
 
 const tierOf = (usage: JsonObject | null): string | undefined => {
   if (usage?.['speed'] === 'fast') return 'fast';
-  return asWord(usage?.['service_tier'], 64)?.toLowerCase();
+  return asLowerWord(usage?.['service_tier'], 64);
 };
 
 const geoOf = (usage: JsonObject | null): string | undefined => {
-  const geo = asWord(usage?.['inference_geo'], 64)?.toLowerCase();
+  const geo = asLowerWord(usage?.['inference_geo'], 64);
   return geo === 'not_available' ? undefined : geo;
 };
 

@@ -1,13 +1,13 @@
 import { keepRawUsage } from '../counts.ts';
 import type { JsonObject, ReplyReader } from '../flavour.ts';
-import { asArray, asObject, asWord, createTextSeen } from '../flavour.ts';
+import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 import { makeStatement } from '../statement.ts';
 import { readBedrockUsage } from './bedrock-usage.ts';
 
 /** The tier, or `optimized` where the latency-optimised variant served the call. */
 const tierOf = (object: JsonObject): string | undefined => {
-  const tier = asWord(asObject(object['serviceTier'])?.['type'], 64)?.toLowerCase();
+  const tier = asLowerWord(asObject(object['serviceTier'])?.['type'], 64);
   const latency = asObject(object['performanceConfig'])?.['latency'];
   return tier ?? (latency === 'optimized' ? 'optimized' : undefined);
 };

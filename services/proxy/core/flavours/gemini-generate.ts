@@ -1,7 +1,7 @@
 import type { UnitQuantities } from '../../../../schemas/usage-event.ts';
 import { keepRawUsage } from '../counts.ts';
 import type { JsonObject, ReplyReader } from '../flavour.ts';
-import { asArray, asObject, asWord, createTextSeen } from '../flavour.ts';
+import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 import { makeStatement } from '../statement.ts';
 import { readGeminiUsage, statesGeminiCounts } from './gemini-usage.ts';
@@ -52,7 +52,7 @@ export const createGeminiGenerateReader = (): ReplyReader => {
     const stated = asObject(chunk['usageMetadata']);
     if (!stated) return;
     const served = stated['serviceTier'] ?? stated['trafficType'];
-    tier = asWord(served, 64)?.toLowerCase() ?? tier;
+    tier = asLowerWord(served, 64) ?? tier;
     if (!statesGeminiCounts(stated)) return;
     usage = stated;
     const kept = source === null ? null : sourceAt(source, ['usageMetadata']);

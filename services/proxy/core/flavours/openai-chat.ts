@@ -1,6 +1,6 @@
 import { keepRawUsage } from '../counts.ts';
 import type { JsonObject, ReplyEvent, ReplyReader, Statement } from '../flavour.ts';
-import { asArray, asObject, asWord, createTextSeen } from '../flavour.ts';
+import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 import { makeStatement } from '../statement.ts';
 import { readCompatibleUnits, readCompatibleUsage } from './compatible-usage.ts';
@@ -50,7 +50,7 @@ export const createOpenAiChatReader = (rules: { thinkingInTotal?: boolean } = {}
     const object = asObject(data);
     if (!object) return;
     model = asWord(object['model'], 200) ?? model;
-    tier = asWord(object['service_tier'], 64)?.toLowerCase() ?? tier;
+    tier = asLowerWord(object['service_tier'], 64) ?? tier;
     for (const choice of asArray(object['choices']).map(asObject)) {
       finishReason = asWord(choice?.['finish_reason'], 64) ?? finishReason;
       seeChoice(choice, seen);

@@ -1,7 +1,7 @@
 import type { UnitQuantities } from '../../../../schemas/usage-event.ts';
 import { keepRawUsage } from '../counts.ts';
 import type { JsonObject, ReplyEvent, ReplyReader, Statement } from '../flavour.ts';
-import { asArray, asObject, asWord, createTextSeen } from '../flavour.ts';
+import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 import { readOpenAiUsage } from './openai-usage.ts';
 
@@ -48,7 +48,7 @@ export const createOpenAiResponsesReader = (): ReplyReader => {
 
   const readResponse = (source: string, response: JsonObject, path: readonly string[]): void => {
     model = asWord(response['model'], 200) ?? model;
-    tier = asWord(response['service_tier'], 64)?.toLowerCase() ?? tier;
+    tier = asLowerWord(response['service_tier'], 64) ?? tier;
     const incomplete = asObject(response['incomplete_details'])?.['reason'];
     finishReason = asWord(incomplete ?? response['status'], 64) ?? finishReason;
     const stated = asObject(response['usage']);
