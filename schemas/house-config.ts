@@ -64,6 +64,8 @@ export const ProcessConfigSchema = z.strictObject({
   stripe: z
     .strictObject({
       api_key: SecretReferenceSchema,
+      /** Name of the account in identifiers and outbox; by default host and key mode, so that a rotated key does not bill again. */
+      account: z.string().min(1).max(100).optional(),
       /** Another host than Stripe's own, for a sandbox. */
       base_url: z.url().optional(),
     })

@@ -119,6 +119,7 @@ const startDesk = (
           stripe: {
             apiKey: loaded.resolveSecret(stripe.api_key),
             ...(stripe.base_url ? { baseUrl: stripe.base_url } : {}),
+            ...(stripe.account ? { account: stripe.account } : {}),
           },
         }
       : {}),

@@ -76,5 +76,5 @@ test('a credential that is not there is answered, not hung up on', async () => {
   const { url } = await startTestProxy({ office, resolveSecret });
   const reply = await call(`${url}/openai/v1/chat/completions`, '{"model":"gpt-4o"}');
   expect(reply.status).toBe(503);
-  expect(JSON.parse(reply.body.toString()).error.code).toBe('cannot_meter');
+  expect(JSON.parse(reply.body.toString()).error.code).toBe('credential_missing');
 });

@@ -10,7 +10,7 @@ export type VarianceClass = 'scope' | 'volume' | 'price' | 'rounding' | 'unexpla
 
 export interface Cause {
   class: VarianceClass;
-  /** Scope, volume and rounding need no decision; a price difference is named but not accepted. */
+  /** Scope (but for lines no table maps), volume and rounding need no decision; a price difference is named but not accepted. */
   explained: boolean;
   /** Share of the delta in USD; all causes of a cell add up to its delta. */
   amount_usd: string;
@@ -95,13 +95,17 @@ const nameRounding = (split: CauseSplit, facts: CellFacts): void => {
   split.name({ class: 'rounding', explained: true, count: facts.statementLines, text }, split.rest);
 };
 
+/** Money for a model that never passed here is named and accepted; a line that nobody can read is named, and somebody must look. */
 const nameScope = (split: CauseSplit, facts: CellFacts): void => {
   if (facts.ledgerKnowsModel || facts.statementLines === 0) return;
-  const text =
-    facts.cell.model === ''
-      ? 'lines whose text no table maps'
-      : 'lines for what did not pass the proxy';
-  split.name({ class: 'scope', explained: true, count: facts.statementLines, text }, split.rest);
+  const isMapped = facts.cell.model !== '';
+  const text = isMapped
+    ? 'lines for what did not pass the proxy'
+    : 'lines whose text no table maps';
+  split.name(
+    { class: 'scope', explained: isMapped, count: facts.statementLines, text },
+    split.rest,
+  );
 };
 
 /**

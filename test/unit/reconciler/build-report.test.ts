@@ -105,10 +105,11 @@ describe('causes without a record per call', () => {
         line(null, '5', { description: 'monthly commitment' }),
       ],
     );
-    expect(result.explained_usd).toBe('12');
+    // 7 is money for a model that never passed here; nobody can say yet what the 5 are for.
+    expect(result).toMatchObject({ explained_usd: '7', unexplained_usd: '5' });
     expect(result.causes).toMatchObject([
-      { class: 'scope', amount_usd: '5', text: 'lines whose text no table maps' },
       { class: 'scope', amount_usd: '7', text: 'lines for what did not pass the proxy' },
+      { class: 'scope', amount_usd: '5', text: 'lines whose text no table maps' },
     ]);
     expect(result.unmapped).toEqual([
       { description: 'monthly commitment', lines: 1, amount_usd: '5' },

@@ -41,8 +41,8 @@ export const Login = () => {
           aria-describedby="token-hint"
         />
         <p id="token-hint" class="hint">
-          It stands in the file <code>bootstrap-token</code> of the data directory, and in what{' '}
-          <code>reckoner up</code> prints when it starts.
+          It stands in the file <code>bootstrap-token</code> of the data directory;{' '}
+          <code>reckoner up</code> names it when it starts.
         </p>
         {problem.value === null ? null : (
           <p class="problem" role="alert">
