@@ -61,14 +61,17 @@ export const formField = (source: string, name: string): string | undefined => {
 };
 
 /** Names, snapshots, fine-tunes, deployments and ARNs; no blanks, so no sentences. */
-const MODEL_SHAPE = /^[\p{L}\p{N}][\p{L}\p{N}._:/@+~-]*$/u;
+const MODEL_SHAPE = /^[\p{L}\p{N}@~][\p{L}\p{N}._:/@+~-]*$/u;
 
 /** Reads the declarations; what is not declared or has no sane shape is left out. */
 export const requestFacts = (body: JsonObject | null, about?: RequestAbout): RequestFacts => {
-  const named =
-    asWord(body?.['model'], 200) ?? pathModel(about?.path ?? '') ?? asWord(about?.formModel, 200);
-  // A caller may put anything where a model's name belongs; what cannot be one is kept out of every record.
-  const model = named !== undefined && MODEL_SHAPE.test(named) ? named : undefined;
+  // Providers that choose by path ignore what a body says, so the path's model is the one a key's list is held against.
+  // A caller may put anything where a name belongs; what cannot be one is kept out of every record.
+  const model = [
+    pathModel(about?.path ?? ''),
+    asWord(body?.['model'], 200),
+    asWord(about?.formModel, 200),
+  ].find((named) => named !== undefined && MODEL_SHAPE.test(named));
   const tier = tierOf(body);
   const maximum = maximumOf(body);
   const spoken = about?.flavour === 'openai.speech' ? body?.['input'] : undefined;

@@ -326,4 +326,12 @@ describe('the model a request names', () => {
       expect(requestFacts({ model }).model).toBeUndefined();
     },
   );
+
+  test('is the path’s where the provider chooses by path: a body cannot smuggle it past a key’s list', () => {
+    const about = {
+      path: '/v1beta/models/gemini-2.5-pro:generateContent',
+      flavour: 'gemini.generate' as const,
+    };
+    expect(requestFacts({ model: 'cheap' }, about).model).toBe('gemini-2.5-pro');
+  });
 });
