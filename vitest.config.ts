@@ -17,7 +17,7 @@ export default defineConfig({
         testTimeout: 60_000,
         hookTimeout: 120_000,
       }),
-      project('integration', ['test/integration/**/*.test.ts'], {
+      project('integration', ['test/integration/**/*.test.ts', 'test/recordings/**/*.test.ts'], {
         testTimeout: 120_000,
         hookTimeout: 120_000,
         pool: 'forks',

@@ -42,7 +42,7 @@ export const UpstreamSchema = z.strictObject({
   id: NameSchema.refine((id) => id !== 'api' && id !== 'v1', '"api" and "v1" are reserved'),
   provider: NameSchema,
   /** The dialect decides which flavours its paths speak and which header carries the credential. */
-  dialect: z.enum(['openai', 'anthropic']),
+  dialect: z.enum(['openai', 'anthropic', 'azure', 'gemini', 'bedrock', 'cohere', 'ollama']),
   base_url: z
     .url({ protocol: /^https?$/ })
     .refine(
@@ -54,6 +54,11 @@ export const UpstreamSchema = z.strictObject({
   models: z.array(z.string().min(1)).default([]),
   /** Private and loopback addresses are refused unless this is set. */
   allow_private: z.boolean().default(false),
+  /**
+   * `ask` (also when left out): usage of OpenAI streams is asked for where the caller did not, and hidden from it. `as_is`: the provider states usage
+   * unasked (OpenRouter, Mistral, the Hugging Face router), so requests and streams go as they come.
+   */
+  stream_usage: z.enum(['ask', 'as_is']).optional(),
   disconnect: z.enum(['drain', 'cancel']).default('drain'),
   /** Upstream calls per request at most: 1 = no retry. Retried: connect errors, 429, 500, 502, 503, 504, 529, before the first byte. */
   attempts_max: z.int().min(1).max(10).default(3),

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { addBillingCommands } from './commands/billing.ts';
 import { addDeskCommands } from './commands/desk.ts';
 import { addPriceCommands } from './commands/price-commands.ts';
+import { addRecordingsCommand } from './commands/recordings.ts';
 import { addRunCommands } from './commands/run.ts';
 import { describeError, EXIT, exitCodeOf } from './run-process.ts';
 
@@ -36,6 +37,7 @@ export const runCli = async (args: readonly string[]): Promise<void> => {
   addDeskCommands(program, run);
   addBillingCommands(program, run);
   addPriceCommands(program, run);
+  addRecordingsCommand(program, run);
   try {
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Upstream, VirtualKey } from '../../schemas/control-record.ts';
+import type { Flavour } from '../../schemas/words.ts';
 import { toInstant } from '../platform/clock.ts';
 import { findVirtualKey } from '../platform/virtual-key.ts';
 import type { ClientCall, ClientPresence } from './client-call.ts';
@@ -10,9 +11,9 @@ import { attribute } from './core/dimensions.ts';
 import type { JsonObject } from './core/flavour.ts';
 import { asObject } from './core/flavour.ts';
 import { presentedKey } from './core/headers.ts';
-import { editedBody, promptPieces, requestFacts } from './core/request-facts.ts';
+import { editedBody, formField, promptPieces, requestFacts } from './core/request-facts.ts';
 import type { Dialect, Route } from './core/route.ts';
-import { readsWholeAccount, upstreamForModel } from './core/route.ts';
+import { readsWholeAccount, resolveAccount, upstreamForModel } from './core/route.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { readBody } from './read-body.ts';
 import { countTextTokens } from './token-count.ts';
@@ -63,6 +64,22 @@ const badRequest = (message: string): Refusal => ({
   code: 'invalid_request',
   message,
 });
+
+/** Flavours whose endpoints take nothing but JSON in the OpenAI or Anthropic way; elsewhere the provider judges the body. */
+const JSON_FLAVOURS: ReadonlySet<Flavour> = new Set([
+  'openai.chat',
+  'openai.responses',
+  'openai.embeddings',
+  'openai.completions',
+  'anthropic.messages',
+  'gemini.openai',
+]);
+
+/** The form field `model` of a body that is a form (audio and image uploads). */
+const formModelOf = (req: IncomingMessage, body: Buffer): string | undefined =>
+  req.headers['content-type']?.startsWith('multipart/form-data')
+    ? formField(body.toString('latin1'), 'model')
+    : undefined;
 
 /** The body as text and as JSON; null where it is no JSON object in UTF-8. */
 const parseBody = (body: Buffer): { source: string; object: JsonObject } | null => {
@@ -124,7 +141,8 @@ const isRefusal = (value: Upstream | Refusal): value is Refusal => 'status' in v
 
 /** Checks everything that can be checked before money is spent: key, body, route, model, dimensions, budget. */
 export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Admitted> => {
-  const { route, req } = arrival;
+  const { req } = arrival;
+  const route = resolveAccount(arrival.route, (id) => parts.control.state.upstreams.has(id));
   const known =
     route.upstreamId === null ? null : parts.control.state.upstreams.get(route.upstreamId);
   const dialect = known?.dialect ?? route.dialect;
@@ -143,12 +161,13 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
       message: `The body is larger than the ${parts.config.body_bytes_max} bytes this proxy takes.`,
     });
   }
-  const needsJson = route.flavour !== null && route.flavour !== 'passthrough';
+  const needsJson = route.flavour !== null && JSON_FLAVOURS.has(route.flavour);
   const parsed = route.flavour === null ? null : parseBody(read.body);
   if (needsJson && !parsed) {
     return no(badRequest('The body is not a JSON object in UTF-8, which this endpoint expects.'));
   }
-  const facts = requestFacts(parsed?.object ?? null);
+  const formModel = route.flavour !== null && !parsed ? formModelOf(req, read.body) : undefined;
+  const facts = requestFacts(parsed?.object ?? null, { ...route, formModel });
   const upstream = findUpstream(parts, route, facts.model);
   if (isRefusal(upstream)) return no(upstream);
   if (!hasCredential(parts, upstream)) return no(NO_CREDENTIAL);
@@ -168,13 +187,15 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
     toInstant(parts.clock.nowMs()),
   );
   if (!budget.admitted && route.flavour !== null) return no(budget.refusal);
-  const edited = parsed ? editedBody(route.flavour, facts, parsed.source) : null;
+  const asks = parsed !== null && upstream.stream_usage !== 'as_is';
+  const edited = asks ? editedBody(route.flavour, facts, parsed.source) : null;
   const prompt = promptPieces(parsed?.object ?? null);
   const remaining = budget.admitted ? budget.remainingUsd : undefined;
   return {
     ok: true,
     call: {
       ...arrival,
+      route,
       dialect,
       key,
       upstream,

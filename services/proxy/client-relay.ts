@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import { createBodyDecoder } from './body-decoder.ts';
-import { clientHeaders, isEventStream } from './core/headers.ts';
+import { clientHeaders } from './core/headers.ts';
+import { streamFormat } from './core/stream-format.ts';
 import { createUsageFilter } from './usage-filter.ts';
 
 /** Carries one answer to the client, byte for byte. */
@@ -47,11 +48,12 @@ export const createClientRelay = (
     },
     start: (status, headers) => {
       started = true;
-      streamed = isEventStream(headers['content-type']);
+      const format = streamFormat(headers['content-type']);
+      streamed = format !== null;
       const out = clientHeaders(headers);
       const length = headers['content-length'];
       if (!streamed && length !== undefined) out['content-length'] = length;
-      if (streamed && hideUsage && status < 400) {
+      if (format === 'sse' && hideUsage && status < 400) {
         filter = createUsageFilter();
         decoder = createBodyDecoder(headers['content-encoding'], (chunk) => void filtered(chunk));
         delete out['content-encoding'];

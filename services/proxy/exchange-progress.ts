@@ -1,10 +1,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { AttemptRecord } from '../../schemas/usage-event.ts';
+import type { AttemptRecord, UnitQuantities } from '../../schemas/usage-event.ts';
 import { toInstant } from '../platform/clock.ts';
 import type { ClosingFact } from './attempt-journal.ts';
 import type { BodyDecoder } from './body-decoder.ts';
 import { createBodyDecoder } from './body-decoder.ts';
-import { closeAttempt } from './core/close-attempt.ts';
+import { closeAttempt, isBilledRefusal } from './core/close-attempt.ts';
 import { headerOf } from './core/headers.ts';
 import type { FailureKind } from './forward.ts';
 import type { ProxyParts } from './proxy-parts.ts';
@@ -49,15 +49,18 @@ export const newProgress = (parts: ProxyParts, record: AttemptRecord): Progress 
 export const noteHead = (
   progress: Progress,
   record: AttemptRecord,
-  head: { status: number; headers: IncomingHttpHeaders },
+  head: { status: number; headers: IncomingHttpHeaders; asked?: UnitQuantities | undefined },
 ): void => {
   progress.status = head.status;
   progress.headers = head.headers;
-  progress.meter = createReplyMeter(record.flavour, head.headers['content-type']);
+  progress.meter = createReplyMeter(record.flavour, head.headers['content-type'], {
+    head,
+    asked: head.asked,
+  });
   progress.decoder = createBodyDecoder(head.headers['content-encoding'], progress.meter.feed);
 };
 
-const REQUEST_ID_HEADERS = ['x-request-id', 'request-id', 'apim-request-id'];
+const REQUEST_ID_HEADERS = ['x-request-id', 'request-id', 'apim-request-id', 'x-amzn-requestid'];
 
 const providerRequestId = (headers: IncomingHttpHeaders): string | undefined => {
   for (const name of REQUEST_ID_HEADERS) {
@@ -72,9 +75,10 @@ export const factOf = (
   parts: ProxyParts,
   record: AttemptRecord,
   progress: Progress,
-  about: { kind: EndKind; clientLeft: boolean },
+  about: { kind: EndKind; clientLeft: boolean; onAzure: boolean },
 ): ClosingFact => {
   const { meter, status } = progress;
+  const { onAzure, ...ending } = about;
   const statement = meter.overflown()
     ? { ...meter.statement(), completeness: 'unreadable' as const }
     : meter.statement();
@@ -89,7 +93,8 @@ export const factOf = (
     );
   }
   return closeAttempt(record, statement, {
-    ...about,
+    ...ending,
+    billedRefusal: isBilledRefusal(onAzure, status, statement.finishReason),
     closedAt: toInstant(parts.clock.nowMs()),
     durationMs: Math.round(parts.clock.monotonicMs() - progress.startedMs),
     outputTokensSeen: needsCount ? countTextTokens(meter.textSeen()) : 0,

@@ -6,6 +6,7 @@ import type { ClientRelay } from './client-relay.ts';
 import { createClientRelay } from './client-relay.ts';
 import { headerOf } from './core/headers.ts';
 import { isRetryable, retryWaitMs } from './core/retry.ts';
+import { isAzurePath } from './core/route.ts';
 import type { EndKind, Progress } from './exchange-progress.ts';
 import { factOf, newProgress, noteHead } from './exchange-progress.ts';
 import type { UpstreamControl } from './forward.ts';
@@ -71,7 +72,7 @@ const whenStarted = async (
   headers: IncomingHttpHeaders,
 ): Promise<void> => {
   const { progress, control } = on;
-  noteHead(progress, on.record, { status, headers });
+  noteHead(progress, on.record, { status, headers, asked: on.call.facts.asked });
   if (on.mayRetry && isRetryable(status) && !on.call.client.left()) {
     const retryAfter = headerOf(headers, 'retry-after');
     progress.waitMs = retryWaitMs(on.record.attempt_number, retryAfter, Math.random());
@@ -137,6 +138,7 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
   const fact = factOf(parts, on.record, progress, {
     kind: endKind,
     clientLeft: call.client.left(),
+    onAzure: call.upstream.dialect === 'azure' || isAzurePath(call.route.path),
   });
   try {
     await parts.journal.close(fact);

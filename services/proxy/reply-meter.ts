@@ -1,8 +1,15 @@
-import { createParser } from 'eventsource-parser';
+import type { UnitQuantities } from '../../schemas/usage-event.ts';
 import type { Flavour } from '../../schemas/words.ts';
-import type { Statement } from './core/flavour.ts';
-import { isEventStream } from './core/headers.ts';
+import type { ReplyHead, ReplyReader, Statement } from './core/flavour.ts';
 import { createReplyReader } from './core/reply-readers.ts';
+import { streamFormat } from './core/stream-format.ts';
+import type { Framing, OnEvent } from './reply-framing.ts';
+import {
+  createAwsFraming,
+  createLineFraming,
+  createSseFraming,
+  READ_BYTES_MAX,
+} from './reply-framing.ts';
 
 /** Reads usage out of the decoded bytes of one reply, beside their way to the client. */
 export interface ReplyMeter {
@@ -16,9 +23,6 @@ export interface ReplyMeter {
   overflown(): boolean;
 }
 
-/** Largest JSON body, and largest single event, that is read for usage. Beyond it bytes pass but usage is unknown. */
-const READ_BYTES_MAX = 33_554_432;
-
 const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text);
@@ -27,38 +31,36 @@ const parseJson = (text: string): unknown => {
   }
 };
 
-const createStreamMeter = (flavour: Flavour): ReplyMeter => {
-  const reader = createReplyReader(flavour);
-  const decoder = new TextDecoder();
+const createStreamMeter = (
+  reader: ReplyReader,
+  createFraming: (onEvent: OnEvent) => Framing,
+): ReplyMeter => {
   let seen = false;
-  let overflown = false;
-  const parser = createParser({
-    maxBufferSize: READ_BYTES_MAX,
-    onEvent: ({ data }) => {
-      seen = true;
-      reader.readEvent({ source: data, data: parseJson(data) });
-    },
-    onError: (error) => {
-      if (error.type === 'max-buffer-size-exceeded') overflown = true;
-    },
+  const framing = createFraming((text) => {
+    seen = true;
+    reader.readEvent({ source: text, data: parseJson(text) });
   });
-  const feed = (text: string): void => {
-    // A parser that has overflown throws on every further byte.
-    if (!overflown) parser.feed(text);
-  };
   return {
-    feed: (chunk) => feed(decoder.decode(chunk, { stream: true })),
-    // The last event of a stream that was cut behind its data is still a statement.
-    end: () => feed(`${decoder.decode()}\n\n`),
+    feed: framing.feed,
+    end: framing.end,
     statement: reader.statement,
     textSeen: reader.textSeen,
     streamSeen: () => seen,
-    overflown: () => overflown,
+    overflown: framing.overflown,
   };
 };
 
-const createBodyMeter = (flavour: Flavour, isJson: boolean): ReplyMeter => {
-  const reader = createReplyReader(flavour);
+/** A reply that was not said to be a stream but is none else: its lines are read for events. */
+const readLines = (reader: ReplyReader, source: string): void => {
+  for (const line of source.split('\n')) {
+    const text = line.replace(/^data:/, '').trim();
+    if (!text.startsWith('{')) continue;
+    const data = parseJson(text);
+    if (data !== undefined) reader.readEvent({ source: text, data });
+  }
+};
+
+const createBodyMeter = (reader: ReplyReader, isJson: boolean): ReplyMeter => {
   let chunks: Buffer[] = [];
   let length = 0;
   return {
@@ -75,6 +77,7 @@ const createBodyMeter = (flavour: Flavour, isJson: boolean): ReplyMeter => {
       chunks = [];
       const body = parseJson(source);
       if (body !== undefined) reader.readBody(source, body);
+      else readLines(reader, source);
     },
     statement: reader.statement,
     textSeen: reader.textSeen,
@@ -83,8 +86,21 @@ const createBodyMeter = (flavour: Flavour, isJson: boolean): ReplyMeter => {
   };
 };
 
-/** A meter for one reply, by what the reply says it is. */
-export const createReplyMeter = (flavour: Flavour, contentType: string | undefined): ReplyMeter =>
-  isEventStream(contentType)
-    ? createStreamMeter(flavour)
-    : createBodyMeter(flavour, contentType === undefined || /json/i.test(contentType));
+const FRAMINGS = { sse: createSseFraming, lines: createLineFraming, aws: createAwsFraming };
+
+/**
+ * A meter for one reply, by what the reply says it is.
+ * @param about `head`: the reply's status and headers, once they are known. `asked`: units the request states.
+ */
+export const createReplyMeter = (
+  flavour: Flavour,
+  contentType: string | undefined,
+  about: { head?: ReplyHead; asked?: UnitQuantities | undefined } = {},
+): ReplyMeter => {
+  const reader = createReplyReader(flavour, about.asked);
+  if (about.head) reader.readHead?.(about.head);
+  const format = streamFormat(contentType);
+  return format === null
+    ? createBodyMeter(reader, contentType === undefined || /json/i.test(contentType))
+    : createStreamMeter(reader, FRAMINGS[format]);
+};

@@ -1,5 +1,5 @@
 import colors from 'picocolors';
-import { addAmounts, compareAmounts, roundHalfEven } from '../../../pricing/money.ts';
+import { addAmounts, compareAmounts, roundHalfEven, scaledAmount } from '../../../pricing/money.ts';
 import { FEATURES, TENANTS } from './plan.ts';
 import type { DemoResult } from './result.ts';
 
@@ -54,8 +54,10 @@ const happened = (result: DemoResult): string[] => {
 };
 
 const bar = (spent: string, limit: string): string => {
-  const ratio = Math.min(10, Math.round((Number(spent) * 10) / Math.max(Number(limit), 1e-9)));
-  return `${'█'.repeat(ratio)}${'░'.repeat(10 - ratio)}`;
+  const whole = scaledAmount(limit);
+  const tenths = whole === 0n ? 10n : (scaledAmount(spent) * 10n) / whole;
+  const filled = tenths > 10n ? 10 : Number(tenths);
+  return `${'█'.repeat(filled)}${'░'.repeat(10 - filled)}`;
 };
 
 const costRow = (result: DemoResult, tenant: string): string => {

@@ -1,4 +1,5 @@
 import type { AttemptRecord, UsageEvent } from '../../../schemas/usage-event.ts';
+import type { Flavour } from '../../../schemas/words.ts';
 import type { Statement } from './flavour.ts';
 
 /** How the exchange with the upstream went, apart from what it said about usage. */
@@ -17,6 +18,8 @@ export interface Outcome {
   ttftMs?: number;
   /** Tokens in the output text seen, as counted by a tokenizer library; zero when there was none. */
   outputTokensSeen: number;
+  /** The provider bills this refusal although it states no usage (Azure: content filter, timeout). */
+  billedRefusal?: boolean;
   /** Some of a stream was seen, so a prompt was worked on and an estimate has something to stand on. */
   streamSeen: boolean;
 }
@@ -26,6 +29,33 @@ type Figures = Pick<UsageEvent, 'ending' | 'classes' | 'units'> &
 
 const NOTHING = { classes: {}, units: {} };
 
+const INPUT_ONLY: ReadonlySet<Flavour> = new Set([
+  'openai.embeddings',
+  'gemini.embed',
+  'gemini.cache',
+  'cohere.embed',
+]);
+
+/** Sold by something else than the tokens of a text that could be counted here. */
+const NOT_ESTIMATED: ReadonlySet<Flavour> = new Set([
+  'passthrough',
+  'openai.images',
+  'openai.speech',
+  'openai.transcription',
+  'openai.runs',
+  'cohere.rerank',
+  'mistral.ocr',
+]);
+
+const LATER = new Set(['queued', 'in_progress', 'requires_action', 'cancelling']);
+
+/** Azure charges for a prompt its content filter refuses and for a call it could not finish in time; 401, 404 and 429 are free. */
+export const isBilledRefusal = (
+  onAzure: boolean,
+  status: number | undefined,
+  finishReason: string | undefined,
+): boolean => onAzure && (status === 408 || (status === 400 && finishReason === 'content_filter'));
+
 /** Prompt as estimated when the attempt was opened, and some output; embeddings have none. */
 const estimated = (
   attempt: AttemptRecord,
@@ -33,7 +63,7 @@ const estimated = (
   basis: 'text_seen' | 'declared_maximum',
 ): Figures => {
   const input = { input_uncached: attempt.estimated_input_tokens };
-  const inputOnly = attempt.flavour === 'openai.embeddings';
+  const inputOnly = INPUT_ONLY.has(attempt.flavour);
   return {
     ending: 'estimated',
     classes: inputOnly ? input : { ...input, output_text: output },
@@ -71,17 +101,18 @@ const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcom
       ...(statement.parts ? { parts: statement.parts } : {}),
     };
   }
+  if (outcome.billedRefusal) return estimated(attempt, '0', 'text_seen');
   if (outcome.kind === 'unreachable' || (outcome.httpStatus ?? 0) >= 400) {
     return { ending: 'not_billed', ...NOTHING };
   }
   if (completeness === 'part') return partial(statement, outcome);
-  const later = statement.finishReason === 'queued' || statement.finishReason === 'in_progress';
-  if (outcome.kind === 'complete' && attempt.flavour === 'openai.responses' && later) {
+  const works = attempt.flavour === 'openai.responses' || attempt.flavour === 'openai.runs';
+  if (outcome.kind === 'complete' && works && LATER.has(statement.finishReason ?? '')) {
     return { ending: 'pending', ...NOTHING };
   }
   const promptWorkedOn = outcome.kind !== 'timeout' && outcome.kind !== 'complete';
   const something = outcome.outputTokensSeen > 0 || (outcome.streamSeen && promptWorkedOn);
-  if (attempt.flavour !== 'passthrough' && (something || outcome.kind === 'client_left')) {
+  if (!NOT_ESTIMATED.has(attempt.flavour) && (something || outcome.kind === 'client_left')) {
     return estimated(attempt, String(outcome.outputTokensSeen), 'text_seen');
   }
   return { ending: 'unknown', ...NOTHING };
@@ -142,9 +173,9 @@ export const recoverAttempt = (
   bootId: string,
   now: string,
 ): Omit<UsageEvent, 'sequence'> => {
-  const maximum = attempt.flavour === 'openai.embeddings' ? '0' : attempt.max_output_tokens;
+  const maximum = INPUT_ONLY.has(attempt.flavour) ? '0' : attempt.max_output_tokens;
   const figures: Figures =
-    maximum === undefined || attempt.flavour === 'passthrough'
+    maximum === undefined || NOT_ESTIMATED.has(attempt.flavour)
       ? { ending: 'unknown', ...NOTHING }
       : estimated(attempt, maximum, 'declared_maximum');
   return {

@@ -1,4 +1,5 @@
 import type { JsonObject } from './flavour.ts';
+import { sourceAt } from './json-span.ts';
 
 /** A usage object that states something no count can be: negative, broken, text, or sums that do not add up. */
 export class UnreadableUsage extends Error {
@@ -70,4 +71,25 @@ export const keepRawUsage = (source: string | null, parsed: unknown): string | u
   if (source !== null && source.length <= RAW_MAX && isPlain(parsed, 0)) return source;
   const text = JSON.stringify(structure(parsed, 0));
   return text.length <= RAW_MAX ? text : undefined;
+};
+
+/**
+ * A stated quantity that may have a fraction, such as seconds, as a decimal string of at most six places.
+ * @throws UnreadableUsage when the value is there but no such quantity.
+ */
+export const statedQuantity = (object: JsonObject | null, name: string): string | undefined => {
+  const value = object?.[name];
+  if (value === undefined || value === null) return undefined;
+  mustHold(typeof value === 'number' && value >= 0 && value < 1e12);
+  const text = (value as number).toFixed(6);
+  return text.replace(/\.?0+$/, '');
+};
+
+/** Source text of the named members put together as one object, for replies that have no usage object of their own. */
+export const keepRawMembers = (source: string, names: readonly string[]): string | undefined => {
+  const members = names.flatMap((name) => {
+    const value = sourceAt(source, [name]);
+    return value === null || value.length > 64 ? [] : [`"${name}":${value}`];
+  });
+  return members.length === 0 ? undefined : `{${members.join(',')}}`;
 };

@@ -25,8 +25,16 @@ export interface ReplyEvent {
   data: unknown;
 }
 
+/** What stands before a reply's body. Header names are lower case. */
+export interface ReplyHead {
+  status: number;
+  headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+
 /** Reads one reply of one wire format. Fed with a whole JSON body or with its events, asked at the end. */
 export interface ReplyReader {
+  /** Status and headers of the reply, before its body. Some providers state usage only there. */
+  readHead?(head: ReplyHead): void;
   readBody(source: string, body: unknown): void;
   readEvent(event: ReplyEvent): void;
   statement(): Statement;

@@ -8,10 +8,6 @@ export const headerOf = (headers: HeaderValues, name: string): string | undefine
   return Array.isArray(value) ? value[0] : value;
 };
 
-/** Media types are compared without regard to case. */
-export const isEventStream = (contentType: string | undefined): boolean =>
-  contentType?.trim().toLowerCase().startsWith('text/event-stream') ?? false;
-
 const KEY_HEADERS = ['x-reckoner-key', 'authorization', 'x-api-key', 'x-goog-api-key', 'api-key'];
 
 /** The virtual key a caller presents, in whichever header its SDK puts keys; null when there is none. */
@@ -59,6 +55,41 @@ const UPSTREAM_NAMES = new Set([
 const NOT_FOR_UPSTREAM = new Set(['openai-organization', 'openai-project']);
 const UPSTREAM_PREFIXES = ['anthropic-', 'openai-', 'x-stainless-'];
 
+/** Headers that only providers of a dialect read. Never a name that may carry a caller's key. */
+const DIALECT_PREFIXES: Record<Dialect, readonly string[]> = {
+  openai: [],
+  anthropic: [],
+  azure: ['x-ms-'],
+  gemini: ['x-goog-api-client', 'x-goog-user-project', 'x-goog-upload-', 'x-server-timeout'],
+  bedrock: ['x-amz-', 'x-amzn-'],
+  cohere: ['x-client-name'],
+  ollama: [],
+};
+
+/** The header a dialect's providers take their key in; bearer tokens elsewhere. */
+const KEY_HEADER: Partial<Record<Dialect, string>> = {
+  anthropic: 'x-api-key',
+  azure: 'api-key',
+  gemini: 'x-goog-api-key',
+};
+
+const credentialHeader = (dialect: Dialect, credential: string): Record<string, string> => {
+  const header = KEY_HEADER[dialect];
+  // An access token of Google Cloud (Vertex) is no API key and goes as a bearer token.
+  const isToken = dialect === 'gemini' && credential.startsWith('ya29.');
+  return header === undefined || isToken
+    ? { authorization: `Bearer ${credential}` }
+    : { [header]: credential };
+};
+
+/** A request the caller has signed for AWS itself, for a Bedrock upstream that has no credential of its own. */
+const signature = (headers: HeaderValues, dialect: Dialect): Record<string, string> => {
+  const value = headerOf(headers, 'authorization');
+  return dialect === 'bedrock' && value?.startsWith('AWS4-HMAC-SHA256 ')
+    ? { authorization: value }
+    : {};
+};
+
 /**
  * Headers that travel upstream: rebuilt from a list of what providers read, so that keys, cookies, tags and anything a proxy in
  * front added stay here. The credential is the upstream's own.
@@ -70,15 +101,16 @@ export const upstreamHeaders = (
 ): Record<string, string> => {
   const dropped = nominated(headers);
   const kept: Record<string, string> = {};
+  const prefixes = [...UPSTREAM_PREFIXES, ...DIALECT_PREFIXES[dialect]];
   for (const [name, value] of Object.entries(headers)) {
-    const known = UPSTREAM_NAMES.has(name) || UPSTREAM_PREFIXES.some((p) => name.startsWith(p));
+    const known = UPSTREAM_NAMES.has(name) || prefixes.some((p) => name.startsWith(p));
     if (!known || value === undefined || dropped.has(name) || NOT_FOR_UPSTREAM.has(name)) continue;
     kept[name] = Array.isArray(value) ? value.join(', ') : value;
   }
   kept['accept-encoding'] = 'identity';
-  if (credential !== null && dialect === 'anthropic') kept['x-api-key'] = credential;
-  if (credential !== null && dialect === 'openai') kept['authorization'] = `Bearer ${credential}`;
-  return kept;
+  const proof =
+    credential === null ? signature(headers, dialect) : credentialHeader(dialect, credential);
+  return { ...kept, ...proof };
 };
 
 const NOT_FOR_CLIENTS = new Set(['set-cookie', 'set-cookie2', 'alt-svc', 'content-length']);

@@ -1,8 +1,10 @@
+import type { UnitQuantities } from '../../../schemas/usage-event.ts';
 import type { Flavour } from '../../../schemas/words.ts';
 import type { JsonObject } from './flavour.ts';
 import { asLowerWord, asObject, asWord } from './flavour.ts';
 import { injectIncludeUsage } from './include-usage.ts';
 import { findMember } from './json-span.ts';
+import { pathModel, pathStreams } from './route.ts';
 
 /** What a request body declares, as far as metering needs it. */
 export interface RequestFacts {
@@ -11,27 +13,83 @@ export interface RequestFacts {
   streamed: boolean;
   /** Output limit declared by the caller, in tokens. */
   maxOutputTokens?: number;
+  /** Units the request itself states, where the reply will not: characters to be spoken. */
+  asked?: UnitQuantities;
 }
 
+/** What a request says beside its JSON body. */
+export interface RequestAbout {
+  flavour: Flavour | null;
+  path: string;
+  /** Value of the form field `model`, of bodies that are forms. */
+  formModel?: string | undefined;
+}
+
+/** The output limit, under the name the dialect gives it. */
+const maximumOf = (body: JsonObject | null): unknown => {
+  const inner =
+    asObject(body?.['generationConfig']) ??
+    asObject(body?.['inferenceConfig']) ??
+    asObject(body?.['options']);
+  return (
+    body?.['max_completion_tokens'] ??
+    body?.['max_output_tokens'] ??
+    body?.['max_tokens'] ??
+    inner?.['maxOutputTokens'] ??
+    inner?.['maxTokens'] ??
+    inner?.['num_predict']
+  );
+};
+
+const tierOf = (body: JsonObject | null): string | undefined => {
+  const inner = asObject(body?.['serviceTier'])?.['type'] ?? body?.['serviceTier'];
+  return asLowerWord(body?.['service_tier'] ?? inner, 64);
+};
+
+/** Ollama streams unless it is told not to. */
+const isStreamed = (body: JsonObject | null, about: RequestAbout | undefined): boolean =>
+  pathStreams(about?.path ?? '') ||
+  (about?.flavour === 'ollama.native' && body !== null
+    ? body['stream'] !== false && !about.path.endsWith('/embed')
+    : body?.['stream'] === true);
+
+/** Value of a text field of a multipart form, searched in the form's source; undefined when it is not there or no plain word. */
+export const formField = (source: string, name: string): string | undefined => {
+  const at = source.indexOf(`name="${name}"`);
+  const match = at < 0 ? null : /\r\n\r\n([^\r\n]{1,200})\r\n/.exec(source.slice(at, at + 400));
+  return match?.[1];
+};
+
 /** Names, snapshots, fine-tunes, deployments and ARNs; no blanks, so no sentences. */
-const MODEL_SHAPE = /^[\p{L}\p{N}][\p{L}\p{N}._:/@+~-]*$/u;
+const MODEL_SHAPE = /^[\p{L}\p{N}@~][\p{L}\p{N}._:/@+~-]*$/u;
 
 /** Reads the declarations; what is not declared or has no sane shape is left out. */
-export const requestFacts = (body: JsonObject | null): RequestFacts => {
-  const named = asWord(body?.['model'], 200);
-  // A caller may put anything where a model's name belongs; what cannot be one is kept out of every record.
-  const model = named !== undefined && MODEL_SHAPE.test(named) ? named : undefined;
-  const tier = asLowerWord(body?.['service_tier'], 64);
-  const maximum =
-    body?.['max_completion_tokens'] ?? body?.['max_output_tokens'] ?? body?.['max_tokens'];
+export const requestFacts = (body: JsonObject | null, about?: RequestAbout): RequestFacts => {
+  // Providers that choose by path ignore what a body says, so the path's model is the one a key's list is held against.
+  // A caller may put anything where a name belongs; what cannot be one is kept out of every record.
+  const model = [
+    pathModel(about?.path ?? ''),
+    asWord(body?.['model'], 200),
+    asWord(about?.formModel, 200),
+  ].find((named) => named !== undefined && MODEL_SHAPE.test(named));
+  const tier = tierOf(body);
+  const maximum = maximumOf(body);
+  const spoken = about?.flavour === 'openai.speech' ? body?.['input'] : undefined;
   const sane = typeof maximum === 'number' && Number.isSafeInteger(maximum) && maximum >= 0;
   return {
-    streamed: body?.['stream'] === true,
+    streamed: isStreamed(body, about),
+    ...(typeof spoken === 'string' ? { asked: { characters: String([...spoken].length) } } : {}),
     ...(model === undefined ? {} : { model }),
     ...(tier === undefined ? {} : { tier }),
     ...(sane ? { maxOutputTokens: maximum } : {}),
   };
 };
+
+const STREAM_OPTIONS: ReadonlySet<Flavour> = new Set([
+  'openai.chat',
+  'openai.completions',
+  'gemini.openai',
+]);
 
 /** The body to send when usage must be asked for, or null when it goes as it came. */
 export const editedBody = (
@@ -39,11 +97,29 @@ export const editedBody = (
   facts: RequestFacts,
   source: string,
 ): string | null =>
-  flavour === 'openai.chat' && facts.streamed && findMember(source, 'stream')
+  flavour !== null && STREAM_OPTIONS.has(flavour) && facts.streamed && findMember(source, 'stream')
     ? injectIncludeUsage(source)
     : null;
 
-const PROMPT_KEYS = new Set(['messages', 'system', 'input', 'instructions', 'prompt', 'tools']);
+const PROMPT_KEYS = new Set([
+  'messages',
+  'system',
+  'input',
+  'instructions',
+  'prompt',
+  'tools',
+  'contents',
+  'content',
+  'systemInstruction',
+  'system_instruction',
+  'toolConfig',
+  'inputText',
+  'message',
+  'chat_history',
+  'documents',
+  'texts',
+  'requests',
+]);
 const NOT_TEXT = new Set([
   'data',
   'url',
@@ -53,6 +129,9 @@ const NOT_TEXT = new Set([
   'id',
   'type',
   'role',
+  'bytes',
+  'fileUri',
+  'mimeType',
 ]);
 const DEPTH_MAX = 12;
 

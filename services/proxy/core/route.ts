@@ -17,8 +17,37 @@ export interface Route {
   dialect: Dialect;
 }
 
+/** First match wins. Null: not billed by the call. */
 const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
+  [/\/(v1beta|v1alpha)\/openai\/chat\/completions$/, 'gemini.openai'],
+  [/\/endpoints\/openapi\/chat\/completions$/, 'gemini.openai'],
   [/\/chat\/completions$/, 'openai.chat'],
+  [/\/completions$/, 'openai.completions'],
+  [/\/images\/(generations|edits|variations)$/, 'openai.images'],
+  [/\/audio\/speech$/, 'openai.speech'],
+  [/\/audio\/(transcriptions|translations)$/, 'openai.transcription'],
+  [/\/threads(\/[^/]+)?\/runs$/, 'openai.runs'],
+  [/\/runs\/[^/]+\/submit_tool_outputs$/, 'openai.runs'],
+  [/\/(threads|assistants)(\/.*)?$/, null],
+  [/\/moderations$/, null],
+  [/\/responses\/resp_[^/]+(\/input_items)?$/, null],
+  [/:(streamGenerateContent|generateContent)$/i, 'gemini.generate'],
+  [/:(embedContent|batchEmbedContents)$/i, 'gemini.embed'],
+  [/\/cachedContents$/i, 'gemini.cache'],
+  [/:(countTokens|computeTokens)$|\/count-tokens:rawPredict$/, null],
+  [/\/publishers\/anthropic\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'anthropic.messages'],
+  [/\/publishers\/mistralai\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'openai.chat'],
+  [/\/fileSearchStores(\/.*)?$/, null],
+  [/\/model\/.+\/(converse|converse-stream)$/, 'bedrock.converse'],
+  [/\/model\/.+\/(invoke|invoke-with-response-stream)$/, 'bedrock.invoke'],
+  [/\/model\/[^/]+\/count-tokens$/, null],
+  [/\/v[12]\/(chat|generate|summarize|classify)$/, 'cohere.chat'],
+  [/\/v[12]\/embed$/, 'cohere.embed'],
+  [/\/v[12]\/rerank$|^\/rerank$/, 'cohere.rerank'],
+  [/\/v[12]\/(tokenize|detokenize)$/, null],
+  [/\/v1\/ocr$/, 'mistral.ocr'],
+  [/\/api\/(chat|generate|embed)$/, 'ollama.native'],
+  [/\/api\/(show|pull|push|create|copy|delete)$/, null],
   [/\/responses(\/compact)?$/, 'openai.responses'],
   [/\/embeddings$/, 'openai.embeddings'],
   [/\/messages$/, 'anthropic.messages'],
@@ -67,7 +96,9 @@ export const routeOf = (method: string, target: string): Route | null => {
   const query = mark < 0 ? '' : target.slice(mark);
   // Servers cut a target at `#` or a zero byte: they would answer another endpoint than the one that is metered here.
   if (target.includes('#')) return null;
-  if (/\/\.\.?(\/|$)|\\|%2e|%2f|%5c|%00|\/\//i.test(path)) return null;
+  // A model of Bedrock may be named by its ARN, whose slashes stand escaped in one segment; what hides behind them is still judged.
+  const checked = path.replace(/\/model\/arn[^/]+\//, (arn) => arn.replace(/%2f/gi, '/'));
+  if (/\/\.\.?(\/|$)|\\|%2e|%2f|%5c|%00|\/\//i.test(checked)) return null;
   const about = (rest: string) => ({
     path: rest,
     query,
@@ -75,9 +106,50 @@ export const routeOf = (method: string, target: string): Route | null => {
     dialect: /\/messages(\/|$)/.test(rest) ? ('anthropic' as const) : ('openai' as const),
   });
   if (UNIFIED.has(path)) return method === 'POST' ? { upstreamId: null, ...about(path) } : null;
-  const match = /^\/([A-Za-z0-9][A-Za-z0-9._-]*)(\/.+)$/.exec(path);
+  const match = /^\/([A-Za-z0-9][A-Za-z0-9._-]*)(\/.*)$/.exec(path);
   if (!match?.[1] || !match[2] || match[1] === 'api' || match[1] === 'v1') return null;
   return { upstreamId: match[1], ...about(match[2]) };
+};
+
+const PATH_MODEL = [
+  /\/(?:openai\/)?deployments\/([^/]+)\//,
+  /\/model\/(.+)\/[a-z-]+$/,
+  /\/(?:models|tunedModels)\/([^/:]+):[A-Za-z]+$/,
+];
+
+/** The model an endpoint names in its path (Gemini, Vertex, Bedrock) or the deployment that stands for one (Azure). */
+export const pathModel = (path: string): string | undefined => {
+  for (const pattern of PATH_MODEL) {
+    const named = pattern.exec(path)?.[1];
+    if (named === undefined) continue;
+    try {
+      return decodeURIComponent(named).slice(0, 200);
+    } catch {
+      return undefined;
+    }
+  }
+  return undefined;
+};
+
+/** Azure's own paths; its OpenAI-compatible `/openai/v1` is known by the upstream's dialect only. */
+export const isAzurePath = (path: string): boolean => path.startsWith('/openai/deployments/');
+
+/** Whether an endpoint streams whatever the body says. */
+export const pathStreams = (path: string): boolean =>
+  /:(streamGenerateContent|streamRawPredict)$|\/(converse-stream|invoke-with-response-stream)$/i.test(
+    path,
+  );
+
+/**
+ * `/azure/<account>/…` belongs to the upstream `azure-<account>` where there is no upstream `azure` that takes every account.
+ * @param isKnown whether an upstream of that id is configured.
+ */
+export const resolveAccount = (route: Route, isKnown: (id: string) => boolean): Route => {
+  if (route.upstreamId !== 'azure' || isKnown('azure')) return route;
+  const match = /^\/([A-Za-z0-9][A-Za-z0-9._-]*)(\/.+)$/.exec(route.path);
+  return match?.[1] && match[2]
+    ? { ...route, upstreamId: `azure-${match[1]}`, path: match[2] }
+    : route;
 };
 
 /** `file-8Hk2…`, `resp_68a…`: a name that is told only to whoever made the thing. */

@@ -160,9 +160,10 @@ describe('routes', () => {
     ['POST', '/openai/v1/Responses;a=1', 'openai', '/v1/Responses;a=1', 'openai.responses'],
     ['POST', '/openai/v1/%66iles', 'openai', '/v1/%66iles', 'passthrough'],
     ['GET', '/openai/v1/responses/resp_1', 'openai', '/v1/responses/resp_1', null],
+    ['POST', '/openai/v1/images/generations', 'openai', '/v1/images/generations', 'openai.images'],
+    ['POST', '/openai/v1/videos', 'openai', '/v1/videos', 'passthrough'],
     ['POST', '/openai/v1/responses/', 'openai', '/v1/responses/', 'openai.responses'],
     ['POST', '/openai/v1/files/a%20b', 'openai', '/v1/files/a%20b', null],
-    ['POST', '/openai/v1/images/generations', 'openai', '/v1/images/generations', 'passthrough'],
   ])('%s %s', (method, target, ...[upstreamId, path, flavour]) => {
     expect(routeOf(method, target)).toMatchObject({ upstreamId, path, flavour });
   });
@@ -325,4 +326,12 @@ describe('the model a request names', () => {
       expect(requestFacts({ model }).model).toBeUndefined();
     },
   );
+
+  test('is the path’s where the provider chooses by path: a body cannot smuggle it past a key’s list', () => {
+    const about = {
+      path: '/v1beta/models/gemini-2.5-pro:generateContent',
+      flavour: 'gemini.generate' as const,
+    };
+    expect(requestFacts({ model: 'cheap' }, about).model).toBe('gemini-2.5-pro');
+  });
 });

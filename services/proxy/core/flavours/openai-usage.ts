@@ -11,6 +11,12 @@ export interface OpenAiNames {
   outputDetails: 'completion_tokens_details' | 'output_tokens_details';
 }
 
+const MODALITIES = [
+  ['audio', 'audio_tokens'],
+  ['image', 'image_tokens'],
+  ['video', 'video_tokens'],
+] as const;
+
 const quantity = (count: number): string => String(count);
 
 const readInput = (usage: JsonObject, names: OpenAiNames): [number, ClassQuantities] => {
@@ -24,22 +30,24 @@ const readInput = (usage: JsonObject, names: OpenAiNames): [number, ClassQuantit
   const written30m = statedCount(split, 'ttl_30m_tokens') ?? (written ?? written12h) - written12h;
   mustHold(written === undefined || written === written30m + written12h);
   mustHold(written30m >= 0);
-  const audio = statedCount(details, 'audio_tokens') ?? 0;
-  const image = statedCount(details, 'image_tokens') ?? 0;
+  const stated = MODALITIES.map(([, name]) => statedCount(details, name) ?? 0);
+  const other = stated.reduce((sum, count) => sum + count, 0);
   const rest = input - (cached ?? 0) - written30m - written12h;
-  // Where the uncached rest is smaller than the audio and image tokens, that many of those were in the cache.
-  const overlap = Math.max(0, audio + image - rest);
-  const cachedAudio = Math.min(audio, overlap);
-  const cachedImage = overlap - cachedAudio;
-  mustHold(rest >= 0 && audio + image <= input && overlap <= (cached ?? 0));
-  classes.input_uncached = quantity(Math.max(0, rest - audio - image));
+  // Where the uncached rest is smaller than what is not text, so many of those were in the cache.
+  const overlap = Math.max(0, other - rest);
+  mustHold(rest >= 0 && other <= input && overlap <= (cached ?? 0));
+  classes.input_uncached = quantity(Math.max(0, rest - other));
   if (cached !== undefined) classes.cache_read = quantity(cached - overlap);
   if (written !== undefined || written30m > 0) classes.cache_write_30m = quantity(written30m);
   if (written12h > 0) classes.cache_write_12h = quantity(written12h);
-  if (audio > cachedAudio) classes['input_uncached.audio'] = quantity(audio - cachedAudio);
-  if (image > cachedImage) classes['input_uncached.image'] = quantity(image - cachedImage);
-  if (cachedAudio > 0) classes['cache_read.audio'] = quantity(cachedAudio);
-  if (cachedImage > 0) classes['cache_read.image'] = quantity(cachedImage);
+  let left = overlap;
+  for (const [index, [modality]] of MODALITIES.entries()) {
+    const count = stated[index] ?? 0;
+    const inCache = Math.min(count, left);
+    left -= inCache;
+    if (count > inCache) classes[`input_uncached.${modality}`] = quantity(count - inCache);
+    if (inCache > 0) classes[`cache_read.${modality}`] = quantity(inCache);
+  }
   return [input, classes];
 };
 
