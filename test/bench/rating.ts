@@ -68,13 +68,14 @@ const MIX: readonly Partial<UsageEvent>[] = [
       output_text: '77',
       output_reasoning: '400',
     },
-    units: { web_search_requests: '2' },
+    // No web search here: what one costs with inference_geo us is an open question in the book.
+    units: {},
   },
   {
     provider: 'google',
     model: 'gemini-2.5-flash',
     tier: 'standard',
-    classes: { input_uncached: '5000', 'input_uncached.image': '1290', output_text: '400' },
+    classes: { input_uncached: '5000', 'input_uncached.audio': '1290', output_text: '400' },
   },
   {
     provider: 'bedrock',
