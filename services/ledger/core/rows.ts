@@ -1,24 +1,10 @@
 import type { RatedUsage } from '../../../schemas/rated-usage.ts';
 import type { Dimensions, UsageEvent } from '../../../schemas/usage-event.ts';
+import { DIMENSIONS } from '../../../schemas/words.ts';
 import type { Place } from './fact.ts';
 
-const DIMENSION_COLUMNS = [
-  'tenant',
-  'feature',
-  'user',
-  'session',
-  'team',
-  'business_unit',
-  'cost_center',
-  'application',
-  'workflow',
-  'agent',
-  'env',
-  'repo',
-] as const;
-
 const dimensionValues = (dimensions: Dimensions): string[] =>
-  DIMENSION_COLUMNS.map((name) => dimensions[name] ?? '');
+  DIMENSIONS.map((name) => dimensions[name] ?? '');
 
 /** Columns of `usage_archive` that come from the record; the insert adds `ingest_sequence` and `ingested_at`. */
 export const USAGE_COLUMNS = [
@@ -30,7 +16,7 @@ export const USAGE_COLUMNS = [
   'event_ts',
   'closed_at',
   'provider_completed_at',
-  ...DIMENSION_COLUMNS,
+  ...DIMENSIONS,
   'tags',
   'key_id',
   'credential_pool_id',
@@ -130,7 +116,7 @@ export const ENTRY_COLUMNS = [
   'closed_at',
   'period',
   'posting_period',
-  ...DIMENSION_COLUMNS,
+  ...DIMENSIONS,
   'tags',
   'key_id',
   'credential_pool_id',
