@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { BudgetSchema } from './budget.ts';
 import { NameSchema } from './ids.ts';
 import { InstantSchema } from './instant.ts';
+import { DIMENSIONS } from './words.ts';
 
 /** Where a secret is to be found; the secret itself is never in a record. */
 export const SecretReferenceSchema = z.union([
@@ -10,9 +11,20 @@ export const SecretReferenceSchema = z.union([
 ]);
 export type SecretReference = z.infer<typeof SecretReferenceSchema>;
 
+/**
+ * Dimensions a call must name, by key or header. `refuse`: a call without one is answered 400. `pass`: it goes on and is counted
+ * as unattributed. What tenant and key require adds up.
+ */
+export const RequirementSchema = z.strictObject({
+  dimensions: z.array(z.enum(DIMENSIONS).exclude(['tenant'])).min(1),
+  otherwise: z.enum(['refuse', 'pass']).default('refuse'),
+});
+export type Requirement = z.infer<typeof RequirementSchema>;
+
 export const TenantSchema = z.strictObject({
   id: NameSchema,
   name: z.string().min(1).max(200).optional(),
+  require: RequirementSchema.optional(),
 });
 
 export type Tenant = z.infer<typeof TenantSchema>;
@@ -35,6 +47,9 @@ export const VirtualKeySchema = z.strictObject({
   revoked: z.boolean().default(false),
   /** Status for budget blocks, for callers that cannot handle 402. */
   block_status: z.union([z.literal(402), z.literal(429), z.literal(403)]).default(402),
+  require: RequirementSchema.optional(),
+  /** Whether the key is still served when the proxy's log is under pressure and its mode is `degrade`; left out: refused. */
+  under_pressure: z.enum(['refuse', 'serve']).optional(),
 });
 export type VirtualKey = z.infer<typeof VirtualKeySchema>;
 
@@ -65,6 +80,37 @@ export const UpstreamSchema = z.strictObject({
   timeout_ms: z.int().min(1000).max(3_600_000).default(600_000),
 });
 export type Upstream = z.infer<typeof UpstreamSchema>;
+
+/** An upstream that may serve a call, and how large its share is among its equals. */
+export const RouteTargetSchema = z.strictObject({
+  upstream: NameSchema,
+  weight: z.int().min(1).max(1000).default(1),
+  /** The model to ask this upstream for, where it goes by another name there. */
+  model: z.string().min(1).max(200).optional(),
+});
+export type RouteTarget = z.infer<typeof RouteTargetSchema>;
+
+/**
+ * Several upstreams of one dialect behind one name: the same model at several places or under several credentials (one step, many
+ * targets), and what to turn to when they fail (the next step). Reached as `/<route>/…` and, for its models, by the unified `/v1/*`.
+ */
+export const RouteSchema = z.strictObject({
+  id: NameSchema.refine((id) => id !== 'api' && id !== 'v1', '"api" and "v1" are reserved'),
+  /** Models that unified `/v1/*` routes send here; a trailing `*` matches a prefix. A route wins over an upstream that names the same. */
+  models: z.array(z.string().min(1)).default([]),
+  /** How a target of a step is chosen: by weight, or the one that answered fastest of late. */
+  strategy: z.enum(['weighted', 'least_latency']).default('weighted'),
+  /** Tried in order; the next one when the targets of the one before failed. */
+  steps: z
+    .array(z.strictObject({ targets: z.array(RouteTargetSchema).min(1).max(16) }))
+    .min(1)
+    .max(8),
+  /** Upstream calls per request at most, over all steps. */
+  attempts_max: z.int().min(1).max(10).default(4),
+  /** No byte of an answer for so long: a second attempt (`hedge`) goes to another target; the first to answer wins. Left out: never. */
+  hedge_after_ms: z.int().min(50).max(600_000).optional(),
+});
+export type Route = z.infer<typeof RouteSchema>;
 
 /** Tenant -> customer of a billing destination. */
 export const BillingMappingSchema = z.discriminatedUnion('destination', [
@@ -104,6 +150,12 @@ export const ControlRecordSchema = z.discriminatedUnion('kind', [
     id: NameSchema,
     deleted: z.boolean(),
     body: UpstreamSchema,
+  }),
+  z.strictObject({
+    kind: z.literal('route'),
+    id: NameSchema,
+    deleted: z.boolean(),
+    body: RouteSchema,
   }),
   z.strictObject({
     kind: z.literal('budget'),

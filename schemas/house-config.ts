@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { BudgetSchema } from './budget.ts';
 import {
   BillingMappingSchema,
+  RequirementSchema,
+  RouteSchema,
   SecretReferenceSchema,
   TenantSchema,
   UpstreamSchema,
@@ -23,6 +25,16 @@ export const ProcessConfigSchema = z.strictObject({
       body_bytes_max: z.int().min(1024).max(1_073_741_824).default(33_554_432),
       drains_max: z.int().min(0).max(10_000).default(256),
       drain_timeout_ms: z.int().min(100).max(3_600_000).default(120_000),
+      /** When the local log may not grow on: by bytes kept, by age of the oldest event nobody has taken over yet, by room on the disk. */
+      pressure: z
+        .strictObject({
+          /** `fail_closed`: every call is answered 503. `degrade`: only keys that say `under_pressure: serve` go on. `fail_open`: all go on unmetered, counted and alarmed. */
+          mode: z.enum(['fail_closed', 'degrade', 'fail_open']).default('fail_closed'),
+          log_bytes_max: z.int().min(1_048_576).default(8_589_934_592),
+          log_age_ms_max: z.int().min(1000).default(86_400_000),
+          disk_free_bytes_min: z.int().min(0).default(268_435_456),
+        })
+        .prefault({}),
     })
     .prefault({}),
   back_office: z
@@ -84,6 +96,8 @@ export const KeyDeclarationSchema = z.strictObject({
   bind: z.record(z.string(), z.string().max(128)).default({}),
   models: z.array(z.string()).optional(),
   block_status: z.union([z.literal(402), z.literal(429), z.literal(403)]).default(402),
+  require: RequirementSchema.optional(),
+  under_pressure: z.enum(['refuse', 'serve']).optional(),
 });
 export type KeyDeclaration = z.infer<typeof KeyDeclarationSchema>;
 
@@ -92,6 +106,7 @@ export const RecordsConfigSchema = z.strictObject({
   tenants: z.array(TenantSchema).default([]),
   keys: z.array(KeyDeclarationSchema).default([]),
   upstreams: z.array(UpstreamSchema).default([]),
+  routes: z.array(RouteSchema).default([]),
   budgets: z.array(BudgetSchema).default([]),
   mappings: z.array(BillingMappingSchema).default([]),
 });

@@ -63,7 +63,7 @@ const untilInForce = (records: readonly ControlRecord[], control: ControlStateFo
 
 const tenantOf = (record: ControlRecord): string => {
   if (record.kind === 'tenant') return record.id;
-  return record.kind === 'upstream' ? 'house' : record.body.tenant;
+  return record.kind === 'upstream' || record.kind === 'route' ? 'house' : record.body.tenant;
 };
 
 const toEntry = (record: ControlRecord, time: string): LogEntry => ({

@@ -54,7 +54,7 @@ const createKey = async (input: z.infer<typeof NewKeySchema>, deps: RecordDeps) 
     secret_hash: hashSecret(secret, deps.pepper),
     revoked: false,
   };
-  const none = { tenants: [], upstreams: [], budgets: [], mappings: [] };
+  const none = { tenants: [], upstreams: [], routes: [], budgets: [], mappings: [] };
   const problems = findReferenceProblems({ ...none, keys: [body] }, deps.control.state);
   if (problems.length > 0) {
     throw new ReckonerError('REQUEST_INVALID', `The key was not created: ${problems.join('; ')}.`);

@@ -2,6 +2,7 @@ import type { Budget } from '../../schemas/budget.ts';
 import type {
   BillingMapping,
   ControlRecord,
+  Route,
   Tenant,
   Upstream,
   VirtualKey,
@@ -19,6 +20,7 @@ export interface ControlState {
   /** The same keys by the public part of their secret. */
   readonly keysByPublicId: ReadonlyMap<string, VirtualKey>;
   readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly routes: ReadonlyMap<string, Route>;
   readonly budgets: ReadonlyMap<string, Budget>;
   readonly mappings: ReadonlyMap<string, BillingMapping>;
 }
@@ -41,6 +43,7 @@ const createMaps = () => ({
   keys: new Map<string, VirtualKey>(),
   keysByPublicId: new Map<string, VirtualKey>(),
   upstreams: new Map<string, Upstream>(),
+  routes: new Map<string, Route>(),
   budgets: new Map<string, Budget>(),
   mappings: new Map<string, BillingMapping>(),
 });
@@ -52,6 +55,9 @@ const applyRecord = (maps: ReturnType<typeof createMaps>, record: ControlRecord)
       break;
     case 'upstream':
       put(maps.upstreams, record.deleted, record.body);
+      break;
+    case 'route':
+      put(maps.routes, record.deleted, record.body);
       break;
     case 'budget':
       put(maps.budgets, record.deleted, record.body);

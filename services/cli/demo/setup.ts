@@ -94,6 +94,7 @@ const houseConfig = (
         bind: {},
         block_status: 402,
       })),
+      routes: [],
       upstreams: [
         {
           ...common,

@@ -2,6 +2,7 @@ import type { Budget } from '../../../schemas/budget.ts';
 import type {
   BillingMapping,
   ControlRecord,
+  Route,
   Tenant,
   Upstream,
   VirtualKey,
@@ -12,6 +13,7 @@ export interface RecordsInForce {
   readonly tenants: ReadonlyMap<string, Tenant>;
   readonly keys: ReadonlyMap<string, VirtualKey>;
   readonly upstreams: ReadonlyMap<string, Upstream>;
+  readonly routes: ReadonlyMap<string, Route>;
   readonly budgets: ReadonlyMap<string, Budget>;
   readonly mappings: ReadonlyMap<string, BillingMapping>;
 }
@@ -21,6 +23,7 @@ export interface WantedRecords {
   tenants: readonly Tenant[];
   keys: readonly VirtualKey[];
   upstreams: readonly Upstream[];
+  routes: readonly Route[];
   budgets: readonly Budget[];
   mappings: readonly BillingMapping[];
 }
@@ -52,6 +55,10 @@ export const findReferenceProblems = (wanted: WantedRecords, inForce: RecordsInF
       wanted.upstreams.map((record) => record.id),
     ),
     ...twice(
+      'route',
+      wanted.routes.map((record) => record.id),
+    ),
+    ...twice(
       'budget',
       wanted.budgets.map((record) => record.id),
     ),
@@ -78,7 +85,41 @@ export const findReferenceProblems = (wanted: WantedRecords, inForce: RecordsInF
   }
   for (const budget of wanted.budgets) needTenant(`budget ${budget.id}`, budget.tenant);
   for (const mapping of wanted.mappings) needTenant(`mapping ${mapping.id}`, mapping.tenant);
-  return [...problems, ...findSharedPublicIds(wanted.keys, inForce.keys)];
+  return [
+    ...problems,
+    ...findRouteProblems(wanted, inForce),
+    ...findSharedPublicIds(wanted.keys, inForce.keys),
+  ];
+};
+
+/** A route leads to upstreams of one dialect that exist, and its name is not an upstream's. */
+const findRouteProblems = (wanted: WantedRecords, inForce: RecordsInForce): string[] => {
+  const upstreams = new Map([
+    ...inForce.upstreams,
+    ...wanted.upstreams.map((upstream) => [upstream.id, upstream] as const),
+  ]);
+  const routes = new Map([
+    ...inForce.routes,
+    ...wanted.routes.map((route) => [route.id, route] as const),
+  ]);
+  const problems: string[] = [];
+  for (const route of routes.values()) {
+    if (upstreams.has(route.id)) {
+      problems.push(`route ${route.id} has the name of an upstream; give one of them another`);
+    }
+    const dialects = new Set<string>();
+    for (const { upstream } of route.steps.flatMap((step) => step.targets)) {
+      const found = upstreams.get(upstream);
+      if (found) dialects.add(found.dialect);
+      else problems.push(`route ${route.id} names upstream ${upstream}, which does not exist`);
+    }
+    if (dialects.size > 1) {
+      problems.push(
+        `route ${route.id} mixes the dialects ${[...dialects].join(', ')}; a call is passed on as it comes, so all targets must speak one`,
+      );
+    }
+  }
+  return problems;
 };
 
 /** Two keys with one public part would make one of them unfindable. */
@@ -122,7 +163,7 @@ const keepFate = (key: VirtualKey, before: VirtualKey | undefined): VirtualKey =
       }
     : key;
 
-/** The records that differ from what is in force, in the order tenants, upstreams, budgets, keys, mappings. Removes nothing. */
+/** The records that differ from what is in force, in the order tenants, upstreams, routes, budgets, keys, mappings. Removes nothing. */
 export const planRecords = (wanted: WantedRecords, inForce: RecordsInForce): ControlRecord[] => {
   const differs = <T extends { id: string }>(
     records: readonly T[],
@@ -135,6 +176,7 @@ export const planRecords = (wanted: WantedRecords, inForce: RecordsInForce): Con
   return [
     ...as('tenant', differs(wanted.tenants, inForce.tenants)),
     ...as('upstream', differs(wanted.upstreams, inForce.upstreams)),
+    ...as('route', differs(wanted.routes, inForce.routes)),
     ...as('budget', differs(wanted.budgets, inForce.budgets)),
     ...as('key', differs(keys, inForce.keys)),
     ...as('mapping', differs(wanted.mappings, inForce.mappings)),
@@ -147,6 +189,7 @@ export const isInForce = (record: ControlRecord, inForce: RecordsInForce): boole
     tenant: inForce.tenants,
     key: inForce.keys,
     upstream: inForce.upstreams,
+    route: inForce.routes,
     budget: inForce.budgets,
     mapping: inForce.mappings,
   };
