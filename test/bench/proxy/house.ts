@@ -24,7 +24,8 @@ export type ProxyId = keyof typeof PROXIES;
 /** A house on disk as an operator would have it: a configuration, two processes from the command line. */
 export interface BenchHouse {
   key: string;
-  startProxy(id: ProxyId): Promise<Served>;
+  /** @param nodeOptions for Node itself, to profile it. */
+  startProxy(id: ProxyId, nodeOptions?: readonly string[]): Promise<Served>;
   startBackOffice(): Promise<Served>;
   /** Usage events in the log of a proxy that has stopped, and how many of their ids differ. */
   countEvents(id: ProxyId): Promise<{ events: number; distinct: number }>;
@@ -104,9 +105,10 @@ export const createBenchHouse = (upstreamUrl: string): BenchHouse => {
   };
   return {
     key,
-    startProxy: (id) => startServed(CLI, ['serve', 'proxy', '--config', configOf(id)], env),
+    startProxy: (id, nodeOptions = []) =>
+      startServed(CLI, ['serve', 'proxy', '--config', configOf(id)], { env, nodeOptions }),
     startBackOffice: () =>
-      startServed(CLI, ['serve', 'back-office', '--config', configOf('office')], env),
+      startServed(CLI, ['serve', 'back-office', '--config', configOf('office')], { env }),
     countEvents: (id) => countEvents(dataDir, id),
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };

@@ -51,15 +51,21 @@ const stop = async (child: ChildProcess): Promise<void> => {
 
 const here = (module: string): string => fileURLToPath(new URL(module, import.meta.url));
 
+interface StartOptions {
+  env?: Readonly<Record<string, string | undefined>>;
+  /** For Node itself, such as `--cpu-prof`. */
+  nodeOptions?: readonly string[];
+}
+
 /** Starts a module that tells its address on the IPC channel, as `{ url }` or as the CLI does, `{ ready: { url } }`. */
 export const startServed = async (
   module: string,
   args: readonly string[] = [],
-  env: Readonly<Record<string, string | undefined>> = process.env,
+  { env = process.env, nodeOptions = [] }: StartOptions = {},
 ): Promise<Served> => {
   const child = fork(here(module), [...args], {
     env: { ...env },
-    execArgv: [],
+    execArgv: [...nodeOptions],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
   const told = (await messageOf(child, `${module} ${args.join(' ')}`, START_TIMEOUT_MS)) as {
