@@ -9,6 +9,9 @@ import { refuse } from './respond.ts';
 /** Passes on a call that no provider bills: no records, no event, only a count. */
 export const serveUnmetered = (parts: ProxyParts, call: ClientCall): Promise<void> => {
   parts.metrics.notMetered.inc();
+  // A caller that looks whether its work is done shows that it may be.
+  const looked = /\/(?:responses|batches)\/([^/]+)$/.exec(call.route.path)?.[1];
+  if (looked !== undefined) parts.follower.wake(looked);
   const relay = createClientRelay(call.res, false, ownHeaders(call));
   const base = new URL(call.upstream.base_url);
   const { promise, resolve } = Promise.withResolvers<void>();
