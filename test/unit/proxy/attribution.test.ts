@@ -218,11 +218,15 @@ describe('what cannot be kept', () => {
     );
     const value = fc.oneof(fc.string({ unit: 'binary' }), fc.json(), fc.string({ maxLength: 300 }));
     fc.assert(
-      fc.property(fc.dictionary(header, value), fc.object({ maxDepth: 1, maxKeys: 4 }), (headers, body) => {
-        const { tags, dropped: _dropped, ...dimensions } = said(headers, body);
-        DimensionsSchema.parse({ ...dimensions, tenant: 'acme' });
-        TagsSchema.parse(tags);
-      }),
+      fc.property(
+        fc.dictionary(header, value),
+        fc.object({ maxDepth: 1, maxKeys: 4 }),
+        (headers, body) => {
+          const { tags, dropped: _dropped, ...dimensions } = said(headers, body);
+          DimensionsSchema.parse({ ...dimensions, tenant: 'acme' });
+          TagsSchema.parse(tags);
+        },
+      ),
     );
   });
 });
