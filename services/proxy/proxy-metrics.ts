@@ -46,6 +46,16 @@ export const createProxyMetrics = (
       'proxy_not_metered_total',
       'Calls passed on that no provider bills (lists, token counts, files).',
     ),
+    unattributed: metrics.counter(
+      'proxy_unattributed_calls_total',
+      'Calls let through without a dimension that their tenant or key requires, by dimension.',
+      ['dimension'],
+    ),
+    attributionDropped: metrics.counter(
+      'proxy_attribution_dropped_total',
+      "Values of other tools' headers, or of the body, that could not be kept as dimension or tag, by whose they were.",
+      ['source'],
+    ),
     unreadable: metrics.counter(
       'proxy_usage_unreadable_total',
       'Replies whose usage was stated in no known shape, did not add up or was too large to read. Look at each.',
