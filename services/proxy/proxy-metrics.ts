@@ -1,16 +1,15 @@
 import type { Metrics } from '../platform/metrics.ts';
 
-/** What the proxy counts. No tenant, key or model in labels. */
-export const createProxyMetrics = (
-  metrics: Metrics,
-  read: {
-    inFlight: () => number;
-    draining: () => number;
-    signalLag: () => number | null;
-    operations: () => number;
-    oldestOperationS: () => number | null;
-  },
-) => {
+/** What is read where the metrics are asked for. */
+export interface ProxyReadings {
+  inFlight: () => number;
+  draining: () => number;
+  signalLag: () => number | null;
+  operations: () => number;
+  oldestOperationS: () => number | null;
+}
+
+const createGauges = (metrics: Metrics, read: ProxyReadings): void => {
   metrics.gauge('proxy_calls_in_flight', 'Client calls being served.', read.inFlight);
   metrics.gauge('proxy_drains', 'Replies read to their end after the client left.', read.draining);
   metrics.gauge(
@@ -28,6 +27,11 @@ export const createProxyMetrics = (
     'Age of the oldest work whose usage is not stated yet.',
     read.oldestOperationS,
   );
+};
+
+/** What the proxy counts. No tenant, key or model in labels. */
+export const createProxyMetrics = (metrics: Metrics, read: ProxyReadings) => {
+  createGauges(metrics, read);
   return {
     operations: metrics.counter(
       'proxy_operations_total',
