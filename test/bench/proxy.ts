@@ -1,19 +1,23 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { loadavg } from 'node:os';
 import type { Bench, BenchRow } from './bench-row.ts';
 import type { BenchHouse, ProxyId } from './proxy/house.ts';
 import { createBenchHouse, PROXIES } from './proxy/house.ts';
 import type { LoadJob, LoadResult } from './proxy/load-job.ts';
 import type { LoadGenerator, Served } from './proxy/processes.ts';
-import { residentMib, startLoadGenerator, startServed } from './proxy/processes.ts';
+import {
+  processorSeconds,
+  residentMib,
+  startLoadGenerator,
+  startServed,
+} from './proxy/processes.ts';
 import { median, pairedMedian, rounded } from './proxy/statistics.ts';
 
 const CONNECTIONS = 32;
 const ROUNDS = 5;
 const STREAM_ROUNDS = 3;
-const SECONDS = 150;
+const SECONDS = 120;
 /** Share of the whole time that one case gets in one round of each measurement; the rest is starting, warming up and memory. */
-const SLICE = { throughput: 0.009, latency: 0.01, streams: 0.01 };
-const WARM_UP_MS = 2_000;
+const SLICE = { warmUp: 0.02, throughput: 0.012, latency: 0.012, streams: 0.01 };
 const STREAM_CHUNK_MS = 10;
 const HELD_STREAMS = 2_000;
 const HELD = { chunks: 20, chunkMs: 500 };
@@ -79,26 +83,34 @@ const startRig = async (stops: (() => Promise<void> | void)[]): Promise<Rig> => 
   return { house, load, served, backOffice, calls: none(), failed: none() };
 };
 
+/** What a job measured, and the processor time the process under test took for each call, all its threads. */
+interface Measured extends LoadResult {
+  processorUs: number;
+}
+
 /** Runs a job on one case. The back office runs only beside the case that is about it. */
 const measure = async (
   rig: Rig,
   what: Case,
   job: Pick<LoadJob, 'forMs' | 'kind'> & Partial<LoadJob>,
-): Promise<LoadResult> => {
+): Promise<Measured> => {
   const path = what === 'direct' || what === 'bare' ? '' : '/openai';
   rig.backOffice.signal(what === 'office' ? 'SIGCONT' : 'SIGSTOP');
+  const { url, pid } = rig.served[what];
+  const before = processorSeconds(pid);
   const result = await rig.load.run({
     connections: CONNECTIONS,
     key: rig.house.key,
     ...job,
-    url: `${rig.served[what].url}${path}/v1/chat/completions`,
+    url: `${url}${path}/v1/chat/completions`,
   });
-  rig.calls[what] += result.answered + result.failed;
+  const calls = result.answered + result.failed;
+  rig.calls[what] += calls;
   rig.failed[what] += result.failed;
-  return result;
+  return { ...result, processorUs: ((processorSeconds(pid) - before) * 1e6) / calls };
 };
 
-type Results = Record<Case, LoadResult[]>;
+type Results = Record<Case, Measured[]>;
 
 /** Every case in every round, in an order that turns, so that no case always comes after the same one. */
 const measureRounds = async (
@@ -113,13 +125,13 @@ const measureRounds = async (
       results[what].push(await measure(rig, what, job));
     }
     say(
-      `  round ${round + 1} of ${rounds}: ${CASES.map((what) => `${what} ${Math.round(results[what].at(-1)?.perSecond ?? 0)}/s`).join(', ')}`,
+      `  round ${round + 1} of ${rounds}: ${CASES.map((what) => `${what} ${results[what].at(-1)?.answered ?? 0}`).join(', ')} calls`,
     );
   }
   return results;
 };
 
-const figuresOf = (results: Results, what: Case, of: (result: LoadResult) => number): number[] =>
+const figuresOf = (results: Results, what: Case, of: (result: Measured) => number): number[] =>
   results[what].map(of);
 
 const throughputRows = (results: Results, kind: string, unit: string): BenchRow[] => {
@@ -130,6 +142,14 @@ const throughputRows = (results: Results, kind: string, unit: string): BenchRow[
     value: rounded(median(of(what)), 0),
     unit,
   }));
+  for (const what of ['bare', ...OURS] as const) {
+    rows.push({
+      case: `${kind}, ${NAMES[what]}`,
+      metric: 'processor per call',
+      value: rounded(median(figuresOf(results, what, (result) => result.processorUs)), 0),
+      unit: 'µs',
+    });
+  }
   for (const what of OURS) {
     const share = pairedMedian(of(what), of('bare'), (our, bare) => (100 * our) / bare);
     rows.push({
@@ -145,7 +165,7 @@ const throughputRows = (results: Results, kind: string, unit: string): BenchRow[
 };
 
 /** What a case adds to direct, round by round. */
-const added = (results: Results, what: Case, of: (result: LoadResult) => number): number =>
+const added = (results: Results, what: Case, of: (result: Measured) => number): number =>
   pairedMedian(
     figuresOf(results, what, of),
     figuresOf(results, 'direct', of),
@@ -180,10 +200,10 @@ const streamRows = (results: Results): BenchRow[] =>
   (['bare', ...OURS] as const).flatMap((what) =>
     (
       [
-        ['added TTFT p50', (r: LoadResult) => r.ttftMs[0]],
-        ['added TTFT p99', (r: LoadResult) => r.ttftMs[1]],
-        ['added chunk delay p50', (r: LoadResult) => r.chunkMs[0]],
-        ['added chunk delay p99', (r: LoadResult) => r.chunkMs[1]],
+        ['added TTFT p50', (r: Measured) => r.ttftMs[0]],
+        ['added TTFT p99', (r: Measured) => r.ttftMs[1]],
+        ['added chunk delay p50', (r: Measured) => r.chunkMs[0]],
+        ['added chunk delay p99', (r: Measured) => r.chunkMs[1]],
       ] as const
     ).map(([metric, of]) => ({
       case: `${CONNECTIONS} paced streams, ${NAMES[what]}`,
@@ -250,8 +270,8 @@ const measureAll = async (rig: Rig, seconds: number): Promise<BenchRow[]> => {
   const slice = (share: number): number => Math.round(share * seconds * 1000);
   say('warming up');
   for (const what of CASES) {
-    await measure(rig, what, { kind: 'json', forMs: WARM_UP_MS });
-    await measure(rig, what, { kind: 'stream', forMs: WARM_UP_MS / 2 });
+    await measure(rig, what, { kind: 'json', forMs: slice(SLICE.warmUp) });
+    await measure(rig, what, { kind: 'stream', forMs: slice(SLICE.warmUp / 2) });
   }
   say('throughput, JSON');
   const full = await measureRounds(rig, ROUNDS, { kind: 'json', forMs: slice(SLICE.throughput) });
@@ -293,10 +313,16 @@ const measureAll = async (rig: Rig, seconds: number): Promise<BenchRow[]> => {
  */
 export const proxy: Bench = async ({ seconds = SECONDS } = {}) => {
   const stops: (() => Promise<void> | void)[] = [];
+  const loadRow = (when: string): BenchRow => ({
+    case: 'the machine',
+    metric: `load average ${when}`,
+    value: rounded(loadavg()[0] ?? Number.NaN, 2),
+    unit: '',
+  });
   try {
-    const rig = await startRig(stops);
-    await pause(500);
-    return await measureAll(rig, seconds);
+    const before = loadRow('before');
+    const rows = await measureAll(await startRig(stops), seconds);
+    return [before, ...rows, loadRow('after')];
   } finally {
     for (const stop of stops.toReversed()) await stop();
   }

@@ -69,7 +69,10 @@ const createAnswerReader = (on: {
     if (tail === '\r\n0\r\n\r\n') finish();
   };
   return (bytes: Buffer): void => {
-    if (inBody) return take(bytes);
+    if (inBody) {
+      take(bytes);
+      return;
+    }
     head += bytes.toString('latin1');
     const end = head.indexOf('\r\n\r\n');
     if (end < 0) return;

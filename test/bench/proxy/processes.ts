@@ -101,6 +101,16 @@ export const startLoadGenerator = (): LoadGenerator => {
   };
 };
 
+const CLOCK_TICKS_PER_SECOND = 100;
+
+/** Processor time of all threads of a process so far, in seconds. */
+export const processorSeconds = (pid: number): number => {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // Behind the name, which may hold anything: fields 14 and 15 of proc(5) are user and system time.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS_PER_SECOND;
+};
+
 /** Memory of a process that is in RAM now, in MiB: all of it, and the part that no file backs. */
 export const residentMib = (pid: number): { all: number; anonymous: number } => {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
