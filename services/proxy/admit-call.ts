@@ -149,6 +149,8 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
   const no = (refusal: Refusal | 'gone'): Admitted => ({ ok: false, refusal, dialect });
   const key = keyOf(parts, req);
   if (!key) return no(NO_KEY);
+  const pressed = parts.pressure.refusalFor(key);
+  if (pressed) return no(pressed);
   if (readsWholeAccount(req.method ?? 'GET', route.path)) return no(ACCOUNT_WIDE);
   if (route.upstreamId !== null && !known)
     return no(findUpstream(parts, route, undefined) as Refusal);

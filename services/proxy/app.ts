@@ -11,6 +11,7 @@ import { CANNOT_METER, serveMetered } from './metered-call.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { refuse, respondJson, respondText } from './respond.ts';
 import { serveUnmetered } from './unmetered-call.ts';
+import { UNDER_PRESSURE } from './watch-pressure.ts';
 
 const NOT_READY: Refusal = {
   status: 503,
@@ -69,7 +70,7 @@ const ownBudgets = (parts: ProxyParts, req: IncomingMessage, res: ServerResponse
 const closedBecause = (parts: ProxyParts): Refusal | null => {
   if (parts.stopping()) return STOPPING;
   if (!parts.ready()) return NOT_READY;
-  return parts.journal.healthy() ? null : CANNOT_METER;
+  return parts.pressure.refusalFor(null);
 };
 
 const serveProvider = async (
@@ -82,6 +83,7 @@ const serveProvider = async (
   const dialect = route?.dialect ?? 'openai';
   const deny = (refusal: Refusal, as = dialect): void => {
     parts.metrics.refusals.inc({ code: refusal.code });
+    if (refusal === UNDER_PRESSURE) parts.metrics.underPressure.inc();
     refuse(res, refusal, { dialect: as, requestId, close: parts.stopping() });
   };
   const closed = closedBecause(parts);

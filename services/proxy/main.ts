@@ -8,11 +8,12 @@ import type { ControlStateFollower } from '../platform/control-state.ts';
 import { ReckonerError } from '../platform/errors.ts';
 import type { EventLog } from '../platform/event-log.ts';
 import { newId } from '../platform/id-source.ts';
+import type { LogOnDisk } from '../platform/log-room.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { RunningService } from '../platform/running-service.ts';
 import { createProxyApp } from './app.ts';
-import { createAttemptJournal } from './attempt-journal.ts';
+import { createAttemptJournal, createUnrecordedJournal } from './attempt-journal.ts';
 import { followBudgetSignals } from './budget-signals.ts';
 import { createForwarder } from './forward.ts';
 import { createProxyMetrics } from './proxy-metrics.ts';
@@ -20,12 +21,17 @@ import type { ProxyParts } from './proxy-parts.ts';
 import { createPlaces } from './proxy-parts.ts';
 import { recoverAttempts } from './recover-attempts.ts';
 import { warnOfUpstreams } from './upstream-problems.ts';
+import { watchPressure } from './watch-pressure.ts';
 
 /** Everything the proxy is given; it opens nothing itself but its port. */
 export interface ProxyDeps {
   config: ProcessConfig['proxy'];
   /** This process's own log, opened for writing. */
   localLog: EventLog;
+  /** What it occupies and what is left for it. */
+  room: LogOnDisk['room'];
+  /** The group whose offsets say how much of it is kept elsewhere: `TAKEN_OVER` for readers' acknowledgements, or the shipper's. */
+  takenOverBy: string;
   control: ControlStateFollower;
   /** Logs that hold `budget.signals.v1`. */
   signals: readonly EventLog[];
@@ -91,19 +97,34 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     inFlight: calls.taken,
     draining: drains.taken,
     signalLag: signals.consumption.lag,
+    pressureCauses: () => pressure.causes().size,
+    pressureFacts: () => pressure.facts(),
+  });
+  const journal = createAttemptJournal({
+    log: deps.localLog,
+    proxyId: deps.config.id,
+    durability: deps.config.durability,
+    whenLate: deps.config.pressure.mode === 'fail_open' ? 'resolve' : 'reject',
+    logger: deps.logger,
+    onAppendFailed: () => metrics.appendFailures.inc(),
+  });
+  const pressure = watchPressure({
+    log: deps.localLog,
+    room: deps.room,
+    takenOverBy: deps.takenOverBy,
+    marks: deps.config.pressure,
+    journalHealthy: journal.healthy,
+    clock: deps.clock,
+    logger: deps.logger,
   });
   const parts: ProxyParts = {
     config: deps.config,
     bootId,
     control: deps.control,
     signals,
-    journal: createAttemptJournal({
-      log: deps.localLog,
-      proxyId: deps.config.id,
-      durability: deps.config.durability,
-      logger: deps.logger,
-      onAppendFailed: () => metrics.appendFailures.inc(),
-    }),
+    journal,
+    unrecorded: createUnrecordedJournal(deps.logger, () => metrics.unmetered.inc()),
+    pressure,
     forwarder: createForwarder(),
     metrics,
     clock: deps.clock,
@@ -164,6 +185,7 @@ const stop = async (
   await closed;
   await built.parts.forwarder.close();
   await built.parts.signals.consumption.close();
+  await built.parts.pressure.close();
 };
 
 /**
@@ -180,6 +202,7 @@ export const startProxy = async (deps: ProxyDeps): Promise<RunningProxy> => {
   });
   parts.metrics.recovered.inc(recovered);
   if (recovered > 0) deps.logger.warn({ recovered }, 'attempts of an earlier run were recovered');
+  await parts.pressure.measure();
   const server = createProxyServer(parts, deps.metrics, deps.logger);
   const port = await listen(server, deps.config);
   warnOfUpstreams(deps.control, deps.resolveSecret, deps.logger);

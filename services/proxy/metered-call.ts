@@ -83,13 +83,16 @@ const attempt = async (
 ): Promise<AttemptEnd> => {
   const record = openRecord(parts, call, number);
   const opened = parts.journal.open(record);
+  let using = parts;
   try {
     await opened.stored;
   } catch {
-    return { next: 'refuse', why: 'cannot_meter' };
+    if (!parts.pressure.failsOpen) return { next: 'refuse', why: 'cannot_meter' };
+    using = { ...parts, journal: parts.unrecorded };
   }
   const mayRetry = number < call.upstream.attempts_max;
-  return exchange(parts, call, record, { durable: opened.durable, mayRetry, ...outgoing });
+  const durable = using === parts ? opened.durable : Promise.resolve();
+  return exchange(using, call, record, { durable, mayRetry, ...outgoing });
 };
 
 /** Serves an admitted call: attempts until one is answered, the bound is reached or the client has left. */

@@ -7,6 +7,7 @@ import type { AttemptJournal } from './attempt-journal.ts';
 import type { BudgetSignals } from './budget-signals.ts';
 import type { Forwarder } from './forward.ts';
 import type { ProxyMetrics } from './proxy-metrics.ts';
+import type { PressureWatch } from './watch-pressure.ts';
 
 /** What every call needs of the running proxy. */
 export interface ProxyParts {
@@ -15,6 +16,9 @@ export interface ProxyParts {
   control: ControlStateFollower;
   signals: BudgetSignals;
   journal: AttemptJournal;
+  /** Of attempts that go on although their opened record could not be kept. */
+  unrecorded: AttemptJournal;
+  pressure: PressureWatch;
   forwarder: Forwarder;
   metrics: ProxyMetrics;
   clock: Clock;
