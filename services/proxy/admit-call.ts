@@ -137,7 +137,13 @@ const hasCredential = (parts: ProxyParts, upstream: Upstream): boolean => {
   }
 };
 
-const isRefusal = (value: Upstream | Refusal): value is Refusal => 'status' in value;
+const isRefusal = (value: Upstream | VirtualKey | Refusal): value is Refusal => 'status' in value;
+
+/** The key, if it is served right now. */
+const servedKey = (parts: ProxyParts, req: IncomingMessage): VirtualKey | Refusal => {
+  const key = keyOf(parts, req);
+  return key ? (parts.pressure.refusalFor(key) ?? key) : NO_KEY;
+};
 
 /** Checks everything that can be checked before money is spent: key, body, route, model, dimensions, budget. */
 export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Admitted> => {
@@ -147,10 +153,8 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
     route.upstreamId === null ? null : parts.control.state.upstreams.get(route.upstreamId);
   const dialect = known?.dialect ?? route.dialect;
   const no = (refusal: Refusal | 'gone'): Admitted => ({ ok: false, refusal, dialect });
-  const key = keyOf(parts, req);
-  if (!key) return no(NO_KEY);
-  const pressed = parts.pressure.refusalFor(key);
-  if (pressed) return no(pressed);
+  const key = servedKey(parts, req);
+  if (isRefusal(key)) return no(key);
   if (readsWholeAccount(req.method ?? 'GET', route.path)) return no(ACCOUNT_WIDE);
   if (route.upstreamId !== null && !known)
     return no(findUpstream(parts, route, undefined) as Refusal);

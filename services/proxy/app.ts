@@ -83,7 +83,7 @@ const serveProvider = async (
   const dialect = route?.dialect ?? 'openai';
   const deny = (refusal: Refusal, as = dialect): void => {
     parts.metrics.refusals.inc({ code: refusal.code });
-    if (refusal === UNDER_PRESSURE) parts.metrics.underPressure.inc();
+    if (refusal === UNDER_PRESSURE) parts.pressureMetrics.underPressure.inc();
     refuse(res, refusal, { dialect: as, requestId, close: parts.stopping() });
   };
   const closed = closedBecause(parts);

@@ -16,7 +16,7 @@ import { createProxyApp } from './app.ts';
 import { createAttemptJournal, createUnrecordedJournal } from './attempt-journal.ts';
 import { followBudgetSignals } from './budget-signals.ts';
 import { createForwarder } from './forward.ts';
-import { createProxyMetrics } from './proxy-metrics.ts';
+import { createPressureMetrics, createProxyMetrics } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { createPlaces } from './proxy-parts.ts';
 import { recoverAttempts } from './recover-attempts.ts';
@@ -40,6 +40,8 @@ export interface ProxyDeps {
   clock: Clock;
   logger: Logger;
   metrics: Metrics;
+  /** How often the local log is measured. */
+  measureEveryMs?: number;
   /** How long a stop waits for calls in flight, in milliseconds. */
   stopTimeoutMs?: number;
 }
@@ -97,8 +99,6 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     inFlight: calls.taken,
     draining: drains.taken,
     signalLag: signals.consumption.lag,
-    pressureCauses: () => pressure.causes().size,
-    pressureFacts: () => pressure.facts(),
   });
   const journal = createAttemptJournal({
     log: deps.localLog,
@@ -116,15 +116,18 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     journalHealthy: journal.healthy,
     clock: deps.clock,
     logger: deps.logger,
+    ...(deps.measureEveryMs === undefined ? {} : { intervalMs: deps.measureEveryMs }),
   });
+  const pressureMetrics = createPressureMetrics(deps.metrics, pressure);
   const parts: ProxyParts = {
     config: deps.config,
     bootId,
     control: deps.control,
     signals,
     journal,
-    unrecorded: createUnrecordedJournal(deps.logger, () => metrics.unmetered.inc()),
+    unrecorded: createUnrecordedJournal(deps.logger, () => pressureMetrics.unmetered.inc()),
     pressure,
+    pressureMetrics,
     forwarder: createForwarder(),
     metrics,
     clock: deps.clock,

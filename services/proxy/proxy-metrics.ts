@@ -4,13 +4,7 @@ import type { PressureFacts } from './core/pressure.ts';
 /** What the proxy counts. No tenant, key or model in labels. */
 export const createProxyMetrics = (
   metrics: Metrics,
-  read: {
-    inFlight: () => number;
-    draining: () => number;
-    signalLag: () => number | null;
-    pressureCauses: () => number;
-    pressureFacts: () => PressureFacts | null;
-  },
+  read: { inFlight: () => number; draining: () => number; signalLag: () => number | null },
 ) => {
   metrics.gauge('proxy_calls_in_flight', 'Client calls being served.', read.inFlight);
   metrics.gauge('proxy_drains', 'Replies read to their end after the client left.', read.draining);
@@ -19,38 +13,7 @@ export const createProxyMetrics = (
     'Budget signals written but not yet obeyed.',
     read.signalLag,
   );
-  metrics.gauge(
-    'proxy_pressure_causes',
-    'High-water marks of the local log that are passed now; 0 is calm.',
-    read.pressureCauses,
-  );
-  metrics.gauge(
-    'proxy_log_bytes',
-    'Bytes the local log keeps.',
-    () => read.pressureFacts()?.logBytes ?? null,
-  );
-  metrics.gauge(
-    'proxy_log_oldest_seconds',
-    'How long the oldest event has waited to be taken over; 0 when none waits.',
-    () => {
-      const ageMs = read.pressureFacts()?.oldestAgeMs;
-      return ageMs === undefined ? null : ageMs / 1_000;
-    },
-  );
-  metrics.gauge(
-    'proxy_log_free_bytes',
-    'Bytes that can still be written to the local log.',
-    () => read.pressureFacts()?.freeBytes ?? null,
-  );
   return {
-    underPressure: metrics.counter(
-      'proxy_calls_refused_under_pressure_total',
-      'Calls refused because the local log could not take their records.',
-    ),
-    unmetered: metrics.counter(
-      'proxy_calls_unmetered_total',
-      'Attempts that went on although no record of them could be kept (mode fail_open). Each is lost spend.',
-    ),
     attempts: metrics.counter(
       'proxy_attempts_total',
       'Upstream attempts closed, by wire format and ending.',
@@ -83,3 +46,44 @@ export const createProxyMetrics = (
   };
 };
 export type ProxyMetrics = ReturnType<typeof createProxyMetrics>;
+export type PressureMetrics = ReturnType<typeof createPressureMetrics>;
+
+/** What is known of the local log, and what it cost the callers. */
+export const createPressureMetrics = (
+  metrics: Metrics,
+  pressure: { causes: () => ReadonlySet<unknown>; facts: () => PressureFacts | null },
+) => {
+  metrics.gauge(
+    'proxy_pressure_causes',
+    'High-water marks of the local log that are passed now; 0 is calm.',
+    () => pressure.causes().size,
+  );
+  metrics.gauge(
+    'proxy_log_bytes',
+    'Bytes the local log keeps.',
+    () => pressure.facts()?.logBytes ?? null,
+  );
+  metrics.gauge(
+    'proxy_log_oldest_seconds',
+    'How long the oldest event has waited to be taken over; 0 when none waits.',
+    () => {
+      const ageMs = pressure.facts()?.oldestAgeMs;
+      return ageMs === undefined ? null : ageMs / 1_000;
+    },
+  );
+  metrics.gauge(
+    'proxy_log_free_bytes',
+    'Bytes that can still be written to the local log.',
+    () => pressure.facts()?.freeBytes ?? null,
+  );
+  return {
+    underPressure: metrics.counter(
+      'proxy_calls_refused_under_pressure_total',
+      'Calls refused because the local log could not take their records.',
+    ),
+    unmetered: metrics.counter(
+      'proxy_calls_unmetered_total',
+      'Attempts that went on although no record of them could be kept (mode fail_open). Each is lost spend.',
+    ),
+  };
+};

@@ -6,7 +6,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
 import type { BudgetSignals } from './budget-signals.ts';
 import type { Forwarder } from './forward.ts';
-import type { ProxyMetrics } from './proxy-metrics.ts';
+import type { PressureMetrics, ProxyMetrics } from './proxy-metrics.ts';
 import type { PressureWatch } from './watch-pressure.ts';
 
 /** What every call needs of the running proxy. */
@@ -19,6 +19,7 @@ export interface ProxyParts {
   /** Of attempts that go on although their opened record could not be kept. */
   unrecorded: AttemptJournal;
   pressure: PressureWatch;
+  pressureMetrics: PressureMetrics;
   forwarder: Forwarder;
   metrics: ProxyMetrics;
   clock: Clock;
