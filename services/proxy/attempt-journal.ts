@@ -24,8 +24,11 @@ export interface AttemptJournal {
    * Appends the event together with the tombstone of its opened record: both or none. Resolves when it is as durable as the
    * process is told to be. A failed append is repeated with the same bytes until it is taken, also after this promise was
    * rejected for lack of patience; it resolves instead where `whenLate` says so.
+   * @param beside entries of the same append: both or none.
    */
-  close(fact: ClosingFact): Promise<void>;
+  close(fact: ClosingFact, beside?: readonly LogEntry[]): Promise<void>;
+  /** Appends facts of work that ended later, which has no opened record, and what goes with them: all or none. */
+  record(facts: readonly ClosingFact[], beside: readonly LogEntry[]): Promise<void>;
   /** False while a closing record cannot be written. New calls are refused then: they could not be metered. */
   healthy(): boolean;
   /** Rejects when an event cannot be written by this process: its opened record is in the log, and the next start recovers it. */
@@ -63,16 +66,28 @@ const cannotAppend = (eventId: string, cause: unknown): ReckonerError =>
     { cause },
   );
 
+const eventEntry = (event: UsageEvent, source: string): LogEntry => ({
+  topic: TOPICS.usageEvents.name,
+  key: event.dimensions.tenant,
+  value: encodeEnvelope(
+    'usageEvent',
+    { id: event.event_id, source, subject: event.dimensions.tenant, time: event.event_ts },
+    event,
+  ),
+});
+
+const openedEntry = (record: AttemptRecord, source: string): LogEntry => ({
+  topic: TOPICS.attempts.name,
+  key: record.attempt_id,
+  value: encodeEnvelope(
+    'attempt',
+    { id: record.attempt_id, source, subject: record.dimensions.tenant, time: record.event_ts },
+    record,
+  ),
+});
+
 const closingEntries = (event: UsageEvent, source: string): LogEntry[] => [
-  {
-    topic: TOPICS.usageEvents.name,
-    key: event.dimensions.tenant,
-    value: encodeEnvelope(
-      'usageEvent',
-      { id: event.event_id, source, subject: event.dimensions.tenant, time: event.event_ts },
-      event,
-    ),
-  },
+  eventEntry(event, source),
   { topic: TOPICS.attempts.name, key: event.attempt_id, value: null },
 ];
 
@@ -114,46 +129,48 @@ export const createAttemptJournal = (options: JournalOptions): AttemptJournal =>
     }
   };
 
-  const closeLate = async (entries: LogEntry[], eventId: string): Promise<void> => {
-    const kept = keepTrying(entries, eventId);
+  /** @param about `patient`: nobody waits for an answer, so this resolves only when the log has it. */
+  const appendWithin = async (
+    entries: LogEntry[],
+    about: { eventId: string; patient: boolean },
+  ): Promise<void> => {
+    try {
+      return await append(entries);
+    } catch (error) {
+      if (isFinal(error)) giveUp(about.eventId, error);
+    }
+    const kept = keepTrying(entries, about.eventId);
+    if (about.patient) return kept;
     kept.catch(() => undefined);
     const late = pause(patienceMs).then(() => 'late' as const);
     const isLate = (await Promise.race([kept, late])) === 'late';
-    if (isLate && options.whenLate === 'reject') throw cannotAppend(eventId, undefined);
+    if (isLate && options.whenLate === 'reject') throw cannotAppend(about.eventId, undefined);
   };
 
   return {
     open: (record) => {
-      const appended = log.append([
-        {
-          topic: TOPICS.attempts.name,
-          key: record.attempt_id,
-          value: encodeEnvelope(
-            'attempt',
-            {
-              id: record.attempt_id,
-              source,
-              subject: record.dimensions.tenant,
-              time: record.event_ts,
-            },
-            record,
-          ),
-        },
-      ]);
+      const appended = log.append([openedEntry(record, source)]);
       const durable = durability === 'disk' ? appended.durable : Promise.resolve();
       durable.catch(() => undefined);
       appended.stored.catch(options.onAppendFailed);
       return { stored: appended.stored, durable };
     },
-    close: async (fact) => {
+    close: (fact, beside = []) => {
       sequence += 1;
-      const entries = closingEntries({ ...fact, sequence }, source);
-      try {
-        await append(entries);
-      } catch (error) {
-        if (isFinal(error)) giveUp(fact.event_id, error);
-        await closeLate(entries, fact.event_id);
-      }
+      return appendWithin([...closingEntries({ ...fact, sequence }, source), ...beside], {
+        eventId: fact.event_id,
+        patient: false,
+      });
+    },
+    record: (facts, beside) => {
+      const entries = facts.map((fact) => {
+        sequence += 1;
+        return eventEntry({ ...fact, sequence }, source);
+      });
+      return appendWithin([...entries, ...beside], {
+        eventId: facts[0]?.event_id ?? 'none',
+        patient: true,
+      });
     },
     healthy: () => waiting === 0,
     broken,
@@ -178,6 +195,7 @@ export const createUnrecordedJournal = (
       'a call went on unmetered: the local log took no record of it',
     );
   },
+  record: async () => undefined,
   healthy: () => true,
   broken: new Promise(() => undefined),
 });

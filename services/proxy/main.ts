@@ -13,8 +13,11 @@ import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { RunningService } from '../platform/running-service.ts';
 import { createProxyApp } from './app.ts';
+import type { AttemptJournal } from './attempt-journal.ts';
 import { createAttemptJournal, createUnrecordedJournal } from './attempt-journal.ts';
 import { followBudgetSignals } from './budget-signals.ts';
+import { createFollower, DEFAULT_PACE } from './follow-operations.ts';
+import type { FollowPace } from './follow-turns.ts';
 import { createForwarder } from './forward.ts';
 import { createPressureMetrics, createProxyMetrics } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-parts.ts';
@@ -44,6 +47,8 @@ export interface ProxyDeps {
   measureEveryMs?: number;
   /** How long a stop waits for calls in flight, in milliseconds. */
   stopTimeoutMs?: number;
+  /** How often providers are asked about work that ends later; from 5 s up to 10 min where absent. */
+  followPace?: FollowPace;
 }
 
 /** A running proxy. It listens before it is ready; `ready` (and `/readyz`) say when it takes calls. */
@@ -86,6 +91,23 @@ const createCredentials = (resolveSecret: ProxyDeps['resolveSecret']) => {
   };
 };
 
+/** What the proxy does when its log cannot take more. */
+const createPressureParts = (deps: ProxyDeps, journal: AttemptJournal) => {
+  const pressure = watchPressure({
+    log: deps.localLog,
+    room: deps.room,
+    takenOverBy: deps.takenOverBy,
+    marks: deps.config.pressure,
+    journalHealthy: journal.healthy,
+    clock: deps.clock,
+    logger: deps.logger,
+    ...(deps.measureEveryMs === undefined ? {} : { intervalMs: deps.measureEveryMs }),
+  });
+  const pressureMetrics = createPressureMetrics(deps.metrics, pressure);
+  const unrecorded = createUnrecordedJournal(deps.logger, () => pressureMetrics.unmetered.inc());
+  return { pressure, pressureMetrics, unrecorded };
+};
+
 const createParts = (deps: ProxyDeps, bootId: string) => {
   const state = { ready: false, stopping: false };
   const stopListeners = new Set<() => void>();
@@ -99,6 +121,8 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     inFlight: calls.taken,
     draining: drains.taken,
     signalLag: signals.consumption.lag,
+    operations: () => follower.pending(),
+    oldestOperationS: () => follower.oldestAgeS(),
   });
   const journal = createAttemptJournal({
     log: deps.localLog,
@@ -108,32 +132,33 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     logger: deps.logger,
     onAppendFailed: () => metrics.appendFailures.inc(),
   });
-  const pressure = watchPressure({
+  const forwarder = createForwarder();
+  const credentialOf = createCredentials(deps.resolveSecret);
+  const follower = createFollower({
+    ...deps,
     log: deps.localLog,
-    room: deps.room,
-    takenOverBy: deps.takenOverBy,
-    marks: deps.config.pressure,
-    journalHealthy: journal.healthy,
-    clock: deps.clock,
-    logger: deps.logger,
-    ...(deps.measureEveryMs === undefined ? {} : { intervalMs: deps.measureEveryMs }),
+    journal,
+    forwarder,
+    credentialOf,
+    bootId,
+    metrics,
+    upstreamOf: (id) => deps.control.state.upstreams.get(id),
+    pace: deps.followPace ?? DEFAULT_PACE,
   });
-  const pressureMetrics = createPressureMetrics(deps.metrics, pressure);
   const parts: ProxyParts = {
     config: deps.config,
     bootId,
     control: deps.control,
     signals,
     journal,
-    unrecorded: createUnrecordedJournal(deps.logger, () => pressureMetrics.unmetered.inc()),
-    pressure,
-    pressureMetrics,
-    forwarder: createForwarder(),
+    ...createPressureParts(deps, journal),
+    follower,
+    forwarder,
     metrics,
     clock: deps.clock,
     logger: deps.logger,
     pepper: deps.pepper,
-    credentialOf: createCredentials(deps.resolveSecret),
+    credentialOf,
     drains,
     calls,
     ready: () => state.ready,
@@ -186,6 +211,7 @@ const stop = async (
   }
   server.closeAllConnections();
   await closed;
+  await built.parts.follower.close();
   await built.parts.forwarder.close();
   await built.parts.signals.consumption.close();
   await built.parts.pressure.close();
@@ -210,8 +236,9 @@ export const startProxy = async (deps: ProxyDeps): Promise<RunningProxy> => {
   const port = await listen(server, deps.config);
   warnOfUpstreams(deps.control, deps.resolveSecret, deps.logger);
   const ready = Promise.all([deps.control.caughtUp, parts.signals.consumption.caughtUp]).then(
-    () => {
+    async () => {
       state.ready = true;
+      await parts.follower.start();
     },
   );
   ready.catch(() => undefined);

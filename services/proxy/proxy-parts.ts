@@ -5,6 +5,7 @@ import type { ControlStateFollower } from '../platform/control-state.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
 import type { BudgetSignals } from './budget-signals.ts';
+import type { Follower } from './follow-operations.ts';
 import type { Forwarder } from './forward.ts';
 import type { PressureMetrics, ProxyMetrics } from './proxy-metrics.ts';
 import type { PressureWatch } from './watch-pressure.ts';
@@ -20,6 +21,7 @@ export interface ProxyParts {
   unrecorded: AttemptJournal;
   pressure: PressureWatch;
   pressureMetrics: PressureMetrics;
+  follower: Follower;
   forwarder: Forwarder;
   metrics: ProxyMetrics;
   clock: Clock;
