@@ -8,6 +8,9 @@ import { refuse } from './respond.ts';
 /** Passes on a call that no provider bills: no records, no event, only a count. */
 export const serveUnmetered = async (parts: ProxyParts, call: ClientCall): Promise<void> => {
   parts.metrics.notMetered.inc();
+  // A caller that looks whether its work is done shows that it may be.
+  const looked = /\/(?:responses|batches)\/([^/]+)$/.exec(call.route.path)?.[1];
+  if (looked !== undefined) parts.follower.wake(looked);
   const relay = createClientRelay(call.res, false, ownHeaders(call));
   const { upstream } = call;
   const body = call.body && call.body.length > 0 ? call.body : null;
