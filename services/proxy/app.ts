@@ -38,6 +38,15 @@ const NO_ROUTE: Refusal = {
     'The path belongs to no route. Expected /<upstream>/… or one of /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages.',
 };
 
+const BAD_METHOD: Refusal = {
+  status: 400,
+  code: 'invalid_request',
+  message:
+    'No provider is called with this method. Expected GET, HEAD, POST, PUT, PATCH or DELETE.',
+};
+/** TRACE would show a caller the headers that went upstream, the house's credential among them. */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
+
 /** What a key may know about its own budgets. Money as exact decimal strings; null where nothing was heard yet. */
 const ownBudgets = (parts: ProxyParts, req: IncomingMessage, res: ServerResponse): void => {
   const key = keyOf(parts, req);
@@ -88,6 +97,7 @@ const serveProvider = async (
   };
   const closed = closedBecause(parts);
   if (closed) return deny(closed);
+  if (!METHODS.has(req.method ?? '')) return deny(BAD_METHOD);
   if (!route) return deny(NO_ROUTE);
   if (!parts.calls.enter()) return deny(CANNOT_METER);
   try {
