@@ -48,6 +48,10 @@ export type EnvelopeKind = keyof Envelopes;
 export type EnvelopeOf<Kind extends EnvelopeKind> = z.infer<Envelopes[Kind]>;
 export type DataOf<Kind extends EnvelopeKind> = EnvelopeOf<Kind>['data'];
 
+const TYPES = Object.fromEntries(
+  Object.entries(ENVELOPES).map(([kind, schema]) => [kind, schema.shape.type.value]),
+);
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -62,7 +66,7 @@ export const encodeEnvelope = <Kind extends EnvelopeKind>(
       specversion: '1.0',
       id: outer.id,
       source: outer.source,
-      type: ENVELOPES[kind].shape.type.value,
+      type: TYPES[kind],
       subject: outer.subject,
       time: outer.time,
       datacontenttype: 'application/json',

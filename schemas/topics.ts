@@ -34,14 +34,22 @@ const BY_NAME = new Map<string, { name: string; compacted: boolean; local: boole
 /** Whether only the newest record per key is kept. */
 export const isCompacted = (topic: TopicName): boolean => BY_NAME.get(topic)?.compacted === true;
 
+const hashOfBytes = (bytes: Uint8Array): number => {
+  let hash = 0x811c9dc5;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash;
+};
+
 /**
  * The partition of a key: FNV-1a over its UTF-8 bytes, modulo the partition count. Ours on every log, so that an
  * event lands in the same partition of the local log and of Kafka.
  */
 export const partitionOf = (key: string): number => {
   let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(key)) {
-    hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  for (let at = 0; at < key.length; at += 1) {
+    const unit = key.charCodeAt(at);
+    if (unit > 0x7f) return hashOfBytes(new TextEncoder().encode(key)) % PARTITIONS;
+    hash = Math.imul(hash ^ unit, 0x01000193) >>> 0;
   }
   return hash % PARTITIONS;
 };

@@ -55,7 +55,7 @@ export class AppendQueue {
       // The caller may use its memory again before this is written.
       entries: entries.map((entry) => ({
         ...entry,
-        value: entry.value === null ? null : new Uint8Array(entry.value),
+        value: entry.value === null ? null : Buffer.from(entry.value),
       })),
       bytes,
       stored: Promise.withResolvers(),

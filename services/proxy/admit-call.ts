@@ -18,7 +18,7 @@ import { readsWholeAccount, resolveAccount, upstreamForModel } from './core/rout
 import type { ProxyParts } from './proxy-parts.ts';
 import { readBody } from './read-body.ts';
 import { awsSigningOf } from './sign-aws.ts';
-import { countTextTokens } from './token-count.ts';
+import { estimateTextTokens } from './token-count.ts';
 
 /** A call that may go upstream, or what to answer instead. `gone`: the client left while it was still sending. */
 export type Admitted =
@@ -233,7 +233,7 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
       tags: attribution.tags,
       body: edited === null ? read.body : Buffer.from(edited),
       hideUsage: edited !== null,
-      estimatedInputTokens: prompt.tokenIds + countTextTokens(prompt.texts.join('\n')),
+      estimatedInputTokens: prompt.tokenIds + estimateTextTokens(prompt.texts.join('\n')),
       ...(remaining === undefined ? {} : { remainingUsd: remaining }),
     },
   };

@@ -54,13 +54,26 @@ const agentFor = (allowPrivate: boolean): Agent =>
  * Headers with one value each. Servers behind servers send some twice; undici gives those as arrays. As everywhere in Node, the
  * first content type counts and other repeats are a list.
  */
-const singleHeaders = (headers: IncomingHttpHeaders): IncomingHttpHeaders =>
-  Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => {
-      if (!Array.isArray(value) || name === 'set-cookie') return [name, value];
-      return [name, name === 'content-type' ? value[0] : value.join(', ')];
-    }),
-  );
+const singleHeaders = (headers: IncomingHttpHeaders): IncomingHttpHeaders => {
+  for (const name in headers) {
+    const value: string | string[] | undefined = headers[name];
+    if (!Array.isArray(value) || name === 'set-cookie') continue;
+    headers[name] = name === 'content-type' ? value[0] : value.join(', ');
+  }
+  return headers;
+};
+
+/** Keyed by the record itself: a changed record is another object. */
+const origins = new WeakMap<Upstream, string>();
+
+const originOf = (upstream: Upstream): string => {
+  let origin = origins.get(upstream);
+  if (origin === undefined) {
+    origin = new URL(upstream.base_url).origin;
+    origins.set(upstream, origin);
+  }
+  return origin;
+};
 
 const TIMEOUTS = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 
@@ -98,7 +111,7 @@ export const createForwarder = (): Forwarder => {
       const agent = call.upstream.allow_private ? agents.open : agents.guarded;
       agent.dispatch(
         {
-          origin: new URL(call.upstream.base_url).origin,
+          origin: originOf(call.upstream),
           method: call.method as Dispatcher.HttpMethod,
           path: call.path,
           headers: call.headers,

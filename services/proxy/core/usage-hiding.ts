@@ -1,5 +1,8 @@
 import { findMember, removeMember } from './json-span.ts';
 
+/** How nearly every event of such a stream ends: the member we asked for is the last of the one object on the one line. */
+const NULL_AT_END = ',"usage":null}\n\n';
+
 /**
  * Undoes in one server-sent event what `stream_options.include_usage` did to it.
  * @param event one event with its closing blank line, one UTF-16 unit per byte (latin1).
@@ -7,6 +10,13 @@ import { findMember, removeMember } from './json-span.ts';
  */
 export const hideUsage = (event: string): string => {
   if (!event.includes('"usage"')) return event;
+  if (
+    event.endsWith(NULL_AT_END) &&
+    event.startsWith('data:') &&
+    event.indexOf('\n') === event.length - 2
+  ) {
+    return `${event.slice(0, -NULL_AT_END.length)}}\n\n`;
+  }
   const lines = event.split(/(?<=\n)/);
   let dropped = false;
   const kept = lines.map((line) => {
