@@ -15,7 +15,7 @@ export type About = {
 export const makeStatement = (
   about: About,
   read: (() => Figures) | null,
-  completeness: 'full' | 'part' = 'full',
+  completeness: 'full' | 'part' | 'running' = 'full',
 ): Statement => {
   const kept = Object.fromEntries(
     Object.entries(about).filter(([, value]) => value !== undefined),
