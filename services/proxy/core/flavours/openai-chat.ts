@@ -57,6 +57,7 @@ export const createOpenAiChatReader = (rules: CompatibleRules = {}): ReplyReader
   let tier: string | undefined;
   let finishReason: string | undefined;
   let ended = false;
+  let workId: string | undefined;
 
   const readUsage = (source: string, object: JsonObject): void => {
     const groq = asObject(object['x_groq']);
@@ -80,6 +81,7 @@ export const createOpenAiChatReader = (rules: CompatibleRules = {}): ReplyReader
     }
     model = asWord(object['model'], 200) ?? model;
     tier = asLowerWord(object['service_tier'], 64) ?? tier;
+    workId = asWord(object['id'], 200) ?? workId;
     for (const choice of asArray(object['choices']).map(asObject)) {
       finishReason = asWord(choice?.['finish_reason'], 64) ?? finishReason;
       seeChoice(choice, seen);
@@ -98,7 +100,7 @@ export const createOpenAiChatReader = (rules: CompatibleRules = {}): ReplyReader
   const statement = (): Statement => {
     const stated = usage;
     return makeStatement(
-      { rawUsage, model, tier, finishReason },
+      { rawUsage, model, tier, finishReason, workId },
       stated && (() => figuresOf(stated)),
       ended || finishReason !== undefined ? 'full' : 'running',
     );

@@ -1,9 +1,10 @@
 import type { UnitQuantities } from '../../../../schemas/usage-event.ts';
 import { keepRawUsage } from '../counts.ts';
 import type { JsonObject, ReplyEvent, ReplyReader, Statement } from '../flavour.ts';
-import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
+import { asArray, asInstant, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
-import { joinRaw } from '../statement.ts';
+import type { About } from '../statement.ts';
+import { joinRaw, makeStatement } from '../statement.ts';
 import { readCompatibleUnits } from './compatible-usage.ts';
 import { readOpenAiUsage } from './openai-usage.ts';
 
@@ -64,34 +65,48 @@ const rawToolUsage = (
   return keepRawUsage(sourceAt(source, [...path, 'tool_usage']), tools);
 };
 
+/** What a response says beside its figures. */
+const aboutOf = (response: JsonObject): About => {
+  const incomplete = asObject(response['incomplete_details'])?.['reason'];
+  // Azure bills a prompt that its content filter refuses.
+  const code = asObject(response['error'])?.['code'];
+  const filtered = code === 'content_filter' ? code : undefined;
+  return {
+    model: asWord(response['model'], 200),
+    workId: asWord(response['id'], 200),
+    completedAt: asInstant(response['completed_at']),
+    tier: asLowerWord(response['service_tier'], 64),
+    finishReason: filtered ?? asWord(incomplete ?? response['status'], 64),
+  };
+};
+
+/** Later words win; silence does not. */
+const noteAll = (about: About, stated: About): void => {
+  for (const [name, value] of Object.entries(stated) as [keyof About, string | undefined][]) {
+    if (value !== undefined) about[name] = value;
+  }
+};
+
 /**
  * OpenAI Responses. In a stream the figures stand in the `response` object of the terminal event, whatever the host calls that event;
  * items are gathered on the way, as some hosts leave them out of it.
  */
 export const createOpenAiResponsesReader = (): ReplyReader => {
   const seen = createTextSeen();
+  const about: About = {};
   let usage: JsonObject | null = null;
-  let rawUsage: string | undefined;
-  let model: string | undefined;
-  let tier: string | undefined;
-  let finishReason: string | undefined;
   let output: readonly unknown[] = [];
   const done: unknown[] = [];
   let ended = false;
 
   const readResponse = (source: string, response: JsonObject, path: readonly string[]): void => {
-    model = asWord(response['model'], 200) ?? model;
-    tier = asLowerWord(response['service_tier'], 64) ?? tier;
-    const error = asObject(response['error']);
-    if (error?.['code'] === 'content_filter') finishReason = 'content_filter';
-    const incomplete = asObject(response['incomplete_details'])?.['reason'];
-    finishReason = asWord(incomplete ?? response['status'], 64) ?? finishReason;
+    noteAll(about, aboutOf(response));
     ended ||= path.length === 0 || ENDED.has(response['status']);
     const stated = asObject(response['usage']);
     if (!stated) return;
     output = asArray(response['output']);
     usage = stated;
-    rawUsage = joinRaw([
+    about.rawUsage = joinRaw([
       keepRawUsage(sourceAt(source, [...path, 'usage']), stated),
       rawToolUsage(source, response, path),
     ]);
@@ -108,7 +123,11 @@ export const createOpenAiResponsesReader = (): ReplyReader => {
     if (!response) return;
     const isFinal = asObject(response['usage']) !== null || ENDED.has(response['status']);
     if (isFinal) readResponse(source, response, ['response']);
-    else model = asWord(response['model'], 200) ?? model;
+    else
+      noteAll(about, {
+        model: asWord(response['model'], 200),
+        workId: asWord(response['id'], 200),
+      });
   };
 
   /** Calls as the usage object counts them (xAI), or else as the output shows them: never both. */
@@ -117,19 +136,10 @@ export const createOpenAiResponsesReader = (): ReplyReader => {
     return { ...shown, ...readCompatibleUnits(stated) };
   };
   const statement = (): Statement => {
-    const about = {
-      ...(rawUsage === undefined ? {} : { rawUsage }),
-      ...(model === undefined ? {} : { model }),
-      ...(tier === undefined ? {} : { tier }),
-      ...(finishReason === undefined ? {} : { finishReason }),
-    };
-    if (!usage) return { completeness: 'none', classes: {}, units: {}, ...about };
-    try {
-      const classes = readOpenAiUsage(usage, NAMES);
-      return { completeness: ended ? 'full' : 'running', classes, units: toolsOf(usage), ...about };
-    } catch {
-      return { completeness: 'unreadable', classes: {}, units: {}, ...about };
-    }
+    const stated = usage;
+    const read =
+      stated && (() => ({ classes: readOpenAiUsage(stated, NAMES), units: toolsOf(stated) }));
+    return makeStatement(about, read, ended ? 'full' : 'running');
   };
 
   return {
