@@ -19,6 +19,7 @@ import { createProxyMetrics } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { createPlaces } from './proxy-parts.ts';
 import { recoverAttempts } from './recover-attempts.ts';
+import { createTargetBoard } from './target-board.ts';
 import { warnOfUpstreams } from './upstream-problems.ts';
 
 /** Everything the proxy is given; it opens nothing itself but its port. */
@@ -105,6 +106,7 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
       onAppendFailed: () => metrics.appendFailures.inc(),
     }),
     forwarder: createForwarder(),
+    targets: createTargetBoard(deps.clock, metrics),
     metrics,
     clock: deps.clock,
     logger: deps.logger,

@@ -7,6 +7,7 @@ import type { AttemptJournal } from './attempt-journal.ts';
 import type { BudgetSignals } from './budget-signals.ts';
 import type { Forwarder } from './forward.ts';
 import type { ProxyMetrics } from './proxy-metrics.ts';
+import type { TargetBoard } from './target-board.ts';
 
 /** What every call needs of the running proxy. */
 export interface ProxyParts {
@@ -16,6 +17,7 @@ export interface ProxyParts {
   signals: BudgetSignals;
   journal: AttemptJournal;
   forwarder: Forwarder;
+  targets: TargetBoard;
   metrics: ProxyMetrics;
   clock: Clock;
   logger: Logger;

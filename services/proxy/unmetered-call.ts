@@ -1,6 +1,7 @@
 import type { ClientCall } from './client-call.ts';
 import { ownHeaders } from './client-call.ts';
 import { createClientRelay } from './client-relay.ts';
+import { firstTarget } from './core/chain.ts';
 import { upstreamHeaders } from './core/headers.ts';
 import { upstreamPath } from './core/route.ts';
 import type { ProxyParts } from './proxy-parts.ts';
@@ -10,18 +11,15 @@ import { refuse } from './respond.ts';
 export const serveUnmetered = (parts: ProxyParts, call: ClientCall): Promise<void> => {
   parts.metrics.notMetered.inc();
   const relay = createClientRelay(call.res, false, ownHeaders(call));
-  const base = new URL(call.upstream.base_url);
+  const { upstream } = firstTarget(call.chain);
+  const base = new URL(upstream.base_url);
   const { promise, resolve } = Promise.withResolvers<void>();
   const control = parts.forwarder.send(
     {
-      upstream: call.upstream,
+      upstream,
       method: call.req.method ?? 'GET',
       path: upstreamPath(base.pathname, call.route.path) + call.route.query,
-      headers: upstreamHeaders(
-        call.req.headers,
-        call.upstream.dialect,
-        parts.credentialOf(call.upstream),
-      ),
+      headers: upstreamHeaders(call.req.headers, upstream.dialect, parts.credentialOf(upstream)),
       body: call.body && call.body.length > 0 ? call.body : null,
     },
     {
