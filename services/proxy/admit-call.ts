@@ -7,7 +7,8 @@ import { findVirtualKey } from '../platform/virtual-key.ts';
 import type { ClientCall, ClientPresence } from './client-call.ts';
 import { admit, mayUseModel } from './core/admission.ts';
 import type { Refusal } from './core/answers.ts';
-import { attribute } from './core/dimensions.ts';
+import type { Attribution } from './core/dimensions.ts';
+import { attribute, requiredMessage, unattributed } from './core/dimensions.ts';
 import type { JsonObject } from './core/flavour.ts';
 import { asObject } from './core/flavour.ts';
 import { presentedKey } from './core/headers.ts';
@@ -88,6 +89,28 @@ const parseBody = (body: Buffer): { source: string; object: JsonObject } | null 
   }
 };
 
+const isRefusal = (value: object): value is Refusal => 'status' in value;
+
+/** For whom a call is made. Counts what it does not say of itself, and refuses it where its tenant or key insists. */
+const attributionOf = (
+  parts: ProxyParts,
+  key: VirtualKey,
+  call: { req: IncomingMessage; route: Route; body: JsonObject | null },
+): Extract<Attribution, { ok: true }> | Refusal => {
+  const attribution = attribute(key, call.req.headers, call.body);
+  if (!attribution.ok) return badRequest(attribution.problem);
+  for (const source of attribution.dropped ?? []) parts.metrics.attributionDropped.inc({ source });
+  const tenant = parts.control.state.tenants.get(key.tenant);
+  if (call.route.flavour === null || (!key.require && !tenant?.require)) return attribution;
+  const missing = unattributed([tenant?.require, key.require], attribution.dimensions);
+  if (missing.refused.length > 0) {
+    const message = requiredMessage(missing.refused);
+    return { status: 400, code: 'dimension_required', message };
+  }
+  for (const dimension of missing.passed) parts.metrics.unattributed.inc({ dimension });
+  return attribution;
+};
+
 /** Checks everything that can be checked before money is spent: key, body, route, model, dimensions, budget. */
 export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Admitted> => {
   const { req } = arrival;
@@ -124,8 +147,8 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
       message: 'The key does not allow the model the body asks for.',
     });
   }
-  const attribution = attribute(key, req.headers);
-  if (!attribution.ok) return no(badRequest(attribution.problem));
+  const attribution = attributionOf(parts, key, { req, route, body: parsed?.object ?? null });
+  if (isRefusal(attribution)) return no(attribution);
   const budget = admit(
     key,
     parts.control.state.budgets,

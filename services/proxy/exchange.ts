@@ -7,8 +7,9 @@ import { createClientRelay } from './client-relay.ts';
 import { headerOf } from './core/headers.ts';
 import { isAzurePath } from './core/route.ts';
 import type { EndKind, Progress } from './exchange-progress.ts';
-import { factOf, newProgress, noteHead } from './exchange-progress.ts';
+import { factOf, newProgress, noteHead, operationBehind } from './exchange-progress.ts';
 import type { UpstreamControl } from './forward.ts';
+import { operationEntry } from './operation-store.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 
@@ -177,8 +178,13 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
     clientLeft: on.orders.client.left(),
     onAzure: on.orders.outgoing.upstream.dialect === 'azure' || isAzurePath(call.route.path),
   });
+  const operation = operationBehind(progress, fact, {
+    target: on.orders.outgoing.path,
+    stored: call.facts.notStored !== true,
+  });
   try {
-    await parts.journal.close(fact);
+    await parts.journal.close(fact, operation ? [operationEntry(operation, parts.config.id)] : []);
+    if (operation) parts.follower.follow(operation);
   } catch {
     if (relay.started) relay.cut();
     return { next: 'refuse', why: 'cannot_meter' };

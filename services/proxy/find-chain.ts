@@ -10,6 +10,7 @@ import {
 } from './core/chain.ts';
 import type { Dialect, Route } from './core/route.ts';
 import type { ProxyParts } from './proxy-parts.ts';
+import { awsSigningOf } from './sign-aws.ts';
 
 export const badRequest = (message: string): Refusal => ({
   status: 400,
@@ -59,7 +60,8 @@ const chainOf = ({ upstreams, routes }: Places, id: string): Chain | null => {
 
 const hasCredential = (parts: ProxyParts, upstream: Upstream): boolean => {
   try {
-    parts.credentialOf(upstream);
+    const secret = parts.credentialOf(upstream);
+    if (secret !== null) awsSigningOf(upstream, secret);
     return true;
   } catch (error) {
     parts.logger.error({ upstream: upstream.id }, (error as Error).message);

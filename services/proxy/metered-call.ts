@@ -47,7 +47,8 @@ const waitUnlessLeft = (call: ClientCall, waitMs: number): Promise<void> =>
 /** One attempt: opened record stored, call made, event written. */
 const attempt = async (parts: ProxyParts, call: ClientCall, leg: Leg): Promise<AttemptEnd> => {
   const { target, role } = leg.choice;
-  const outgoing = outgoingFor(parts, call, target);
+  // Before the attempt is opened: what cannot be signed is no attempt.
+  const outgoing = await outgoingFor(parts, call, target);
   const record = openRecord(parts, call, { outgoing, number: leg.number, role });
   const opened = parts.journal.open(record);
   try {

@@ -2,10 +2,10 @@ import type { Upstream } from '../../schemas/control-record.ts';
 import type { Flavour } from '../../schemas/words.ts';
 import type { ClientCall } from './client-call.ts';
 import type { Target } from './core/chain.ts';
-import { upstreamHeaders } from './core/headers.ts';
 import { modelInBody, modelInForm } from './core/model-edit.ts';
 import { editedBody } from './core/request-facts.ts';
-import { flavourAt, modelInPath, upstreamPath } from './core/route.ts';
+import { flavourAt, upstreamPath } from './core/route.ts';
+import { outgoingCall } from './outgoing-call.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 
 /** A call as it goes to one target: what differs between the attempts of one call. */
@@ -39,24 +39,30 @@ const bodyFor = (call: ClientCall, model: string | undefined): Buffer | string |
  * Path, headers and body of a call for one target.
  * @throws ReckonerError when the upstream's credential cannot be read.
  */
-export const outgoingFor = (parts: ProxyParts, call: ClientCall, target: Target): Outgoing => {
+export const outgoingFor = async (
+  parts: ProxyParts,
+  call: ClientCall,
+  target: Target,
+): Promise<Outgoing> => {
   const { upstream, model } = target;
   const { route, facts } = call;
-  const asked = upstreamPath(new URL(upstream.base_url).pathname, route.path);
-  const path = model === undefined ? asked : modelInPath(asked, model);
-  const flavour = flavourAt(route.flavour ?? 'passthrough', path);
+  const place = upstreamPath(new URL(upstream.base_url).pathname, route.path);
+  const flavour = flavourAt(route.flavour ?? 'passthrough', place);
   const body = bodyFor(call, model);
   const asks = typeof body === 'string' && upstream.stream_usage !== 'as_is';
   const edited = asks ? editedBody(flavour, facts, body) : null;
   // Untouched bytes go as the buffer they came in.
   const same = edited === null && body === call.source;
+  const bytes = same ? call.body : Buffer.from(edited ?? body ?? '');
+  const to = { upstream, method: 'POST', body: bytes, model };
+  const { path, headers } = await outgoingCall(parts, call, to);
   return {
     upstream,
     flavour,
     model: model ?? facts.model,
-    path: path + route.query,
-    headers: upstreamHeaders(call.req.headers, upstream.dialect, parts.credentialOf(upstream)),
-    body: same ? call.body : Buffer.from(edited ?? body ?? ''),
+    path,
+    headers,
+    body: bytes,
     hideUsage: edited !== null,
   };
 };

@@ -33,6 +33,7 @@ export const createOpenAiChatReader = (rules: { thinkingInTotal?: boolean } = {}
   let model: string | undefined;
   let tier: string | undefined;
   let finishReason: string | undefined;
+  let workId: string | undefined;
 
   const readUsage = (source: string, object: JsonObject): void => {
     const groq = asObject(object['x_groq']);
@@ -51,6 +52,7 @@ export const createOpenAiChatReader = (rules: { thinkingInTotal?: boolean } = {}
     if (!object) return;
     model = asWord(object['model'], 200) ?? model;
     tier = asLowerWord(object['service_tier'], 64) ?? tier;
+    workId = asWord(object['id'], 200) ?? workId;
     for (const choice of asArray(object['choices']).map(asObject)) {
       finishReason = asWord(choice?.['finish_reason'], 64) ?? finishReason;
       seeChoice(choice, seen);
@@ -69,7 +71,7 @@ export const createOpenAiChatReader = (rules: { thinkingInTotal?: boolean } = {}
   const statement = (): Statement => {
     const stated = usage;
     return makeStatement(
-      { rawUsage, model, tier, finishReason },
+      { rawUsage, model, tier, finishReason, workId },
       stated && (() => figuresOf(stated)),
     );
   };
