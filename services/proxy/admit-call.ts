@@ -91,6 +91,12 @@ const parseBody = (body: Buffer): { source: string; object: JsonObject } | null 
 
 const isRefusal = (value: object): value is Refusal => 'status' in value;
 
+/** The key, if it is served right now. */
+const servedKey = (parts: ProxyParts, req: IncomingMessage): VirtualKey | Refusal => {
+  const key = keyOf(parts, req);
+  return key ? (parts.pressure.refusalFor(key) ?? key) : NO_KEY;
+};
+
 /** For whom a call is made. Counts what it does not say of itself, and refuses it where its tenant or key insists. */
 const attributionOf = (
   parts: ProxyParts,
@@ -118,8 +124,8 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
   const route = resolveAccount(arrival.route, (id) => isPlace(state, id));
   const dialect = dialectOf(state, route);
   const no = (refusal: Refusal | 'gone'): Admitted => ({ ok: false, refusal, dialect });
-  const key = keyOf(parts, req);
-  if (!key) return no(NO_KEY);
+  const key = servedKey(parts, req);
+  if (isRefusal(key)) return no(key);
   if (readsWholeAccount(req.method ?? 'GET', route.path)) return no(ACCOUNT_WIDE);
   if (route.upstreamId !== null && !isPlace(state, route.upstreamId)) return no(UPSTREAM_NOT_FOUND);
   const read = await readBody(req, parts.config.body_bytes_max);

@@ -51,17 +51,16 @@ const attempt = async (parts: ProxyParts, call: ClientCall, leg: Leg): Promise<A
   const outgoing = await outgoingFor(parts, call, target);
   const record = openRecord(parts, call, { outgoing, number: leg.number, role });
   const opened = parts.journal.open(record);
+  let using = parts;
   try {
     await opened.stored;
   } catch {
-    return { next: 'refuse', why: 'cannot_meter' };
+    if (!parts.pressure.failsOpen) return { next: 'refuse', why: 'cannot_meter' };
+    using = { ...parts, journal: parts.unrecorded };
   }
-  return exchange(parts, call, record, {
-    outgoing,
-    durable: opened.durable,
-    client: leg.client,
-    withhold: leg.withhold,
-  });
+  const durable = using === parts ? opened.durable : Promise.resolve();
+  const { client, withhold } = leg;
+  return exchange(using, call, record, { outgoing, durable, client, withhold });
 };
 
 const run = async (parts: ProxyParts, call: ClientCall, leg: Leg): Promise<AttemptEnd> => {
