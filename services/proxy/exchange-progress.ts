@@ -93,7 +93,7 @@ export const factOf = (
     ? { ...meter.statement(), completeness: 'unreadable' as const }
     : meter.statement();
   const { completeness } = statement;
-  const needsCount = completeness === 'none' || completeness === 'part';
+  const needsCount = completeness !== 'full' && completeness !== 'unreadable';
   const requestId = providerRequestId(progress.headers);
   if (completeness === 'unreadable') {
     parts.metrics.unreadable.inc({ flavour: record.flavour });

@@ -34,9 +34,14 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/:(streamGenerateContent|generateContent)$/i, 'gemini.generate'],
   [/:(embedContent|batchEmbedContents)$/i, 'gemini.embed'],
   [/\/cachedContents$/i, 'gemini.cache'],
+  [/\/interactions$/, 'gemini.generate'],
+  [/\/interactions\/[^/]+\/cancel$/, null],
   [/:(countTokens|computeTokens)$|\/count-tokens:rawPredict$/, null],
   [/\/publishers\/anthropic\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'anthropic.messages'],
-  [/\/publishers\/mistralai\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'openai.chat'],
+  [/\/publishers\/mistralai\/models\/mistral-ocr[^/]*:rawPredict$/i, 'mistral.ocr'],
+  [/\/publishers\/[^/]+\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'openai.chat'],
+  [/\/models\/[^/]*embedding[^/]*:predict$/i, 'gemini.embed'],
+  [/\/models\/imag[^/]*:predict$/i, 'gemini.generate'],
   [/\/fileSearchStores(\/.*)?$/, null],
   [/\/model\/.+\/(converse|converse-stream)$/, 'bedrock.converse'],
   [/\/model\/.+\/(invoke|invoke-with-response-stream)$/, 'bedrock.invoke'],
@@ -44,13 +49,13 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/v[12]\/(chat|generate|summarize|classify)$/, 'cohere.chat'],
   [/\/v[12]\/embed$/, 'cohere.embed'],
   [/\/v[12]\/rerank$|^\/rerank$/, 'cohere.rerank'],
-  [/\/v[12]\/(tokenize|detokenize)$/, null],
+  [/\/(tokenize|detokenize)$|\/v1\/(datasets|connectors)(\/.*)?$|\/v1\/check-api-key$/, null],
   [/\/v1\/ocr$/, 'mistral.ocr'],
   [/\/api\/(chat|generate|embed)$/, 'ollama.native'],
   [/\/api\/(show|pull|push|create|copy|delete)$/, null],
   [/\/responses(\/compact)?$/, 'openai.responses'],
-  [/\/embeddings$/, 'openai.embeddings'],
-  [/\/messages$/, 'anthropic.messages'],
+  [/\/(multimodal|contextualized)?embeddings$/, 'openai.embeddings'],
+  [/\/(messages|v1\/complete)$/, 'anthropic.messages'],
   [/\/messages\/batches$/, 'anthropic.batch'],
   [/\/batches$/, 'openai.batch'],
   [/\/batches\/[^/]+\/cancel$/, null],
@@ -166,7 +171,9 @@ export const resolveAccount = (route: Route, isKnown: (id: string) => boolean): 
 
 /** `file-8Hk2…`, `resp_68a…`: a name that is told only to whoever made the thing. */
 const HAS_ID = /[_-](?=[A-Za-z]*\d)[A-Za-z0-9]{6,}/;
-const MODELS = /\/models(\/|$)/;
+/** What there is to be called, which is the same for everybody: models, Ollama's tags, Azure's deployments, AWS's foundation models. */
+const MODELS =
+  /\/models(\/|$)|\/api\/(tags|version)$|\/openai\/deployments(\/[^/]+)?$|^\/foundation-models(\/|$)/;
 const ADMINISTRATION = /\/organizations?(\/|$)/;
 
 /**
