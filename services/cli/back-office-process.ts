@@ -24,6 +24,7 @@ import { createReconciler } from '../reconciler/main.ts';
 import type { ReconciliationAge } from '../reconciler/reconciliation-age.ts';
 import { startReconciliationAge } from '../reconciler/reconciliation-age.ts';
 import { readItemsCsv } from '../reconciler/sources/items-csv.ts';
+import { startAcknowledging } from './acknowledge-logs.ts';
 import type { OpenLogs } from './open-logs.ts';
 import { openBackOfficeLogs } from './open-logs.ts';
 import { announceReady, runUntilStopped } from './run-process.ts';
@@ -73,6 +74,7 @@ const startPipeline = async (
   const rater = await startRater({
     usageEvents,
     backOffice: house,
+    warehouse,
     books: loadPriceBooks(),
     clock,
     logger,
@@ -173,10 +175,11 @@ export const runBackOfficeProcess = async (
   const desk = await startDesk(pipeline, { logs, warehouse }, loaded);
   logger.info({ url: desk.url }, 'back office ready');
   announceReady({ name: 'back-office', url: desk.url });
+  const acknowledging = startAcknowledging(logs.acknowledged, logger);
   const { control, rater, budget, ledger, reconciliationAge } = pipeline;
   return runUntilStopped(
     {
-      services: [control, ledger, budget, rater, reconciliationAge, desk],
+      services: [control, ledger, budget, rater, reconciliationAge, desk, acknowledging],
       resources: [warehouse, logs],
       logger,
     },

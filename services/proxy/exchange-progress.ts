@@ -1,10 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { PendingOperation } from '../../schemas/pending-operation.ts';
 import type { AttemptRecord, UnitQuantities } from '../../schemas/usage-event.ts';
 import { toInstant } from '../platform/clock.ts';
 import type { ClosingFact } from './attempt-journal.ts';
 import type { BodyDecoder } from './body-decoder.ts';
 import { createBodyDecoder } from './body-decoder.ts';
 import { closeAttempt, isBilledRefusal } from './core/close-attempt.ts';
+import { mayFollow, operationOf } from './core/follow-plan.ts';
 import { headerOf } from './core/headers.ts';
 import type { FailureKind } from './forward.ts';
 import type { ProxyParts } from './proxy-parts.ts';
@@ -23,8 +25,8 @@ export interface Progress {
   ttftMs: number | undefined;
   meter: ReplyMeter;
   decoder: BodyDecoder;
-  /** The answer is not for the client: another attempt follows after so long. */
-  waitMs: number | null;
+  /** The answer is not for the client, since another attempt follows: what came of it. Null: it is. */
+  withheld: Buffer[] | null;
   bytesForNobody: number;
   /** Why we broke the connection to the upstream ourselves. */
   gaveUp: 'client_left' | 'shutdown' | 'cannot_meter' | null;
@@ -39,7 +41,7 @@ export const newProgress = (parts: ProxyParts, record: AttemptRecord): Progress 
     ttftMs: undefined,
     meter,
     decoder: createBodyDecoder(undefined, meter.feed),
-    waitMs: null,
+    withheld: null,
     bytesForNobody: 0,
     gaveUp: null,
   };
@@ -73,6 +75,14 @@ const providerRequestId = (headers: IncomingHttpHeaders): string | undefined => 
   return undefined;
 };
 
+/** Work behind the fact that its provider will say more about: what to remember of it, or null. */
+export const operationBehind = (
+  progress: Progress,
+  fact: ClosingFact,
+  about: { target: string; stored: boolean },
+): PendingOperation | null =>
+  mayFollow(fact.ending) ? operationOf(fact, progress.meter.statement(), about) : null;
+
 /** The closing fact of the exchange. Text seen is counted only where the provider's own figures are missing. */
 export const factOf = (
   parts: ProxyParts,
@@ -86,7 +96,7 @@ export const factOf = (
     ? { ...meter.statement(), completeness: 'unreadable' as const }
     : meter.statement();
   const { completeness } = statement;
-  const needsCount = completeness === 'none' || completeness === 'part';
+  const needsCount = completeness !== 'full' && completeness !== 'unreadable';
   const requestId = providerRequestId(progress.headers);
   if (completeness === 'unreadable') {
     parts.metrics.unreadable.inc({ flavour: record.flavour });

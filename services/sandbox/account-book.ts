@@ -76,12 +76,13 @@ export const itemOf = (attempt: Attempt): BillItem => {
     amounts: {},
     total_usd: '0',
   };
-  if (attempt.counts === null || attempt.model === null) return item;
+  const { provider, model } = attempt;
+  if (attempt.counts === null || model === null) return item;
   let total = 0n;
   for (const meter of METERS) {
     const quantity = attempt.counts[meter];
     if (quantity === 0) continue;
-    const amount = picoAmount(attempt.model, meter, quantity);
+    const amount = picoAmount({ provider, model }, meter, quantity);
     item.quantities[meter] = quantity;
     item.amounts[meter] = usdOfPico(amount);
     total += amount;
@@ -93,9 +94,7 @@ export const itemOf = (attempt: Attempt): BillItem => {
 const linePico = (line: DayLine): bigint =>
   METERS.reduce(
     (sum, meter) =>
-      line.quantities[meter] === 0
-        ? sum
-        : sum + picoAmount(line.model, meter, line.quantities[meter]),
+      line.quantities[meter] === 0 ? sum : sum + picoAmount(line, meter, line.quantities[meter]),
     0n,
   );
 

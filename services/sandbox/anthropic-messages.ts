@@ -8,11 +8,13 @@ import {
   promptTokens,
   type Refusal,
   type StreamForm,
+  type Target,
   textOfContent,
   textOfLastUser,
   wholeOrUndefined,
 } from './dialect.ts';
 import type { Counts } from './directive.ts';
+import type { Piece } from './generation.ts';
 
 const PRELIMINARY_OUTPUT_TOKENS = 1;
 /** The vendor pads the data of its frames with a varying number of blanks before the last brace. */
@@ -33,8 +35,12 @@ export const promptTexts = (body: Readonly<Record<string, unknown>>): string[] =
   return system === '' ? said : [system, ...said];
 };
 
-const parse = (body: Readonly<Record<string, unknown>>): ParsedRequest | Refusal => {
-  const { model, messages, metadata } = body;
+export const parseMessages = (
+  body: Readonly<Record<string, unknown>>,
+  target?: Target,
+): ParsedRequest | Refusal => {
+  const { messages, metadata } = body;
+  const model = target?.model ?? body['model'];
   const maxOutput = wholeOrUndefined(body['max_tokens']);
   if (typeof model !== 'string' || model === '') return required('model');
   if (maxOutput === undefined) return required('max_tokens');
@@ -42,7 +48,7 @@ const parse = (body: Readonly<Record<string, unknown>>): ParsedRequest | Refusal
   const user = isRecord(metadata) ? String(metadata['user_id'] ?? '') : '';
   return {
     modelName: model,
-    stream: body['stream'] === true,
+    stream: target?.stream ?? body['stream'] === true,
     includeUsage: true,
     directiveText: `${user} ${textOfLastUser(messages)}`,
     size: { input: promptTokens(promptTexts(body)), output: DEFAULT_OUTPUT_TOKENS, maxOutput },
@@ -78,19 +84,22 @@ const fullUsage = (counts: Counts, outputTokens: number) => ({
   inference_geo: 'not_available',
 });
 
-const outputOf = (counts: Counts): number => counts.output_text + counts.output_reasoning;
+export const outputOf = (counts: Counts): number => counts.output_text + counts.output_reasoning;
 
 const stopReason = (context: AnswerContext): string =>
   hitCeiling(context) ? 'max_tokens' : 'end_turn';
 
+/** On Bedrock the body still names the model as its vendor does. */
+const bodyName = ({ model }: AnswerContext['generation']): string => model.bodyName ?? model.model;
+
 const SIGNATURE = 'c2FuZGJveC1zaWduYXR1cmU=';
 
-const json = (context: AnswerContext): string => {
+export const messageJson = (context: AnswerContext): string => {
   const { generation, ids } = context;
   const { thinking, text } = generation.upTo(generation.total);
   const counts = generation.counts();
   return JSON.stringify({
-    model: generation.model.model,
+    model: bodyName(generation),
     id: ids.letters('msg_01'),
     type: 'message',
     role: 'assistant',
@@ -108,7 +117,7 @@ const messageStart = ({ generation, ids }: AnswerContext): string =>
   JSON.stringify({
     type: 'message_start',
     message: {
-      model: generation.model.model,
+      model: bodyName(generation),
       id: ids.letters('msg_01'),
       type: 'message',
       role: 'assistant',
@@ -119,16 +128,25 @@ const messageStart = ({ generation, ids }: AnswerContext): string =>
     },
   });
 
-/** Frames of one stream; thinking, where there is any, is a content block of its own before the text. */
-const stream = (context: AnswerContext): StreamForm => {
-  const { generation } = context;
-  const thinks = generation.planned.output_reasoning > 0;
-  let index = 0;
+/** Turns one event into what goes over the wire. */
+type Framing = (type: string, data: string) => string;
+
+const sseFraming = (): Framing => {
   let frames = 0;
-  const event = (type: string, data: string): string => {
+  return (type, data) => {
     frames += 1;
     return `event: ${type}\ndata: ${data.slice(0, -1)}${PADS[(frames * 7) % PADS.length]}}\n\n`;
   };
+};
+
+/** One stream; thinking, where there is any, is a content block of its own before the text. */
+export const messageStream = (
+  context: AnswerContext,
+  event: Framing,
+): { head(): string; piece(piece: Piece): string; tail(): string } => {
+  const { generation } = context;
+  const thinks = generation.planned.output_reasoning > 0;
+  let index = 0;
   const start = (block: string): string =>
     event(
       'content_block_start',
@@ -151,7 +169,7 @@ const stream = (context: AnswerContext): StreamForm => {
     head: () =>
       event('message_start', messageStart(context)) +
       start(thinks ? '{"type":"thinking","thinking":"","signature":""}' : textStart) +
-      'event: ping\ndata: {"type": "ping"}\n\n',
+      event('ping', '{"type": "ping"}'),
     piece: ({ thinking, text }) => {
       let sent = '';
       if (thinking !== '') {
@@ -180,4 +198,12 @@ const stream = (context: AnswerContext): StreamForm => {
   };
 };
 
-export const MESSAGES: Endpoint = { provider: 'anthropic', kind: 'text', parse, json, stream };
+const stream = (context: AnswerContext): StreamForm => messageStream(context, sseFraming());
+
+export const MESSAGES: Endpoint = {
+  provider: 'anthropic',
+  kind: 'text',
+  parse: parseMessages,
+  json: messageJson,
+  stream,
+};

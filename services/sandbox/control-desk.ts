@@ -10,6 +10,7 @@ import {
   HONEST,
   itemsCsv,
   openaiStatement,
+  plainStatement,
   type Tampering,
 } from './statements.ts';
 import { type StripeDesk, turnStripeKnobs } from './stripe-endpoints.ts';
@@ -75,7 +76,12 @@ const reset = (desk: ControlDesk): object => {
   return { reset: true };
 };
 
+/** The provider named in `/sandbox/statements/<provider>.csv`, where it has no export of its own kind. */
+const plainProvider = (path: string): Provider | undefined =>
+  PROVIDERS.find((name) => path === `/sandbox/statements/${name}.csv`);
+
 const get = async (desk: ControlDesk, path: string, res: ServerResponse): Promise<boolean> => {
+  const plain = plainProvider(path);
   if (path === '/sandbox/bill') await sendParts(res, 'application/json', billJson(desk.book));
   else if (path === '/sandbox/totals') sendJson(res, desk.book.totals());
   else if (path === '/sandbox/items.csv') await sendParts(res, CSV, itemsCsv(desk.book));
@@ -83,6 +89,8 @@ const get = async (desk: ControlDesk, path: string, res: ServerResponse): Promis
     await sendParts(res, CSV, [openaiStatement(desk.book, desk.tampering)]);
   } else if (path === '/sandbox/statements/anthropic.csv') {
     await sendParts(res, CSV, [anthropicStatement(desk.book, desk.tampering)]);
+  } else if (plain !== undefined) {
+    await sendParts(res, CSV, [plainStatement(plain, desk.book, desk.tampering)]);
   } else if (path === '/sandbox/stripe') sendJson(res, desk.stripe.meters.state(desk.now()));
   else return false;
   return true;

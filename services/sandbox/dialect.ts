@@ -23,11 +23,24 @@ export interface ParsedRequest {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
+/** What a path and its query say, in dialects whose bodies leave it to them. */
+export interface Target {
+  /** The model, or the deployment that stands for one. */
+  readonly model?: string;
+  readonly stream?: boolean;
+  readonly query: URLSearchParams;
+}
+
+/** Text, or bytes where the dialect frames in binary. */
+export type Frames = string | Buffer;
+
 /** A streamed answer in the dialect's frames. `piece` may be empty: hidden reasoning has no frame. */
 export interface StreamForm {
-  head(): string;
-  piece(piece: Piece): string;
-  tail(): string;
+  /** Content type; server-sent events where absent. */
+  readonly type?: string;
+  head(): Frames;
+  piece(piece: Piece): Frames;
+  tail(): Frames;
 }
 
 export interface AnswerContext {
@@ -42,9 +55,11 @@ export interface Endpoint {
   readonly provider: Provider;
   readonly kind: ListedModel['kind'];
   /** Returns a Refusal where the vendor would answer 400. */
-  parse(body: Readonly<Record<string, unknown>>): ParsedRequest | Refusal;
+  parse(body: Readonly<Record<string, unknown>>, target?: Target): ParsedRequest | Refusal;
   /** The whole answer as JSON text; takes everything out of the generation. */
   json(context: AnswerContext): string;
+  /** Headers of a whole answer, beside the vendor's, once it exists. */
+  jsonHeaders?(context: AnswerContext): Readonly<Record<string, string>>;
   /** Undefined where the endpoint does not stream. */
   stream?(context: AnswerContext): StreamForm;
 }

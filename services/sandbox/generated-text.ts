@@ -29,14 +29,14 @@ const windReel = (pieces: readonly string[]): Reel => {
   return { text, starts };
 };
 
-const REELS: Readonly<Record<Provider, Reel>> = {
-  openai: windReel(OPENAI_PIECES),
-  anthropic: windReel(ANTHROPIC_PIECES),
-};
+const OPENAI_REEL = windReel(OPENAI_PIECES);
+const CLAUDE_REEL = windReel(ANTHROPIC_PIECES);
+/** Providers that serve Claude; all others' words are as many tokens as OpenAI's vocabulary makes of them. */
+const CLAUDE_PROVIDERS: ReadonlySet<Provider> = new Set(['anthropic', 'bedrock']);
 
 /** The words of tokens `from` (inclusive) to `to` (exclusive). The same tokens are always the same words. */
 export const wordsOfTokens = (provider: Provider, from: number, to: number): string => {
-  const reel = REELS[provider];
+  const reel = CLAUDE_PROVIDERS.has(provider) ? CLAUDE_REEL : OPENAI_REEL;
   let text = '';
   let at = from;
   while (at < to) {

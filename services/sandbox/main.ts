@@ -1,17 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { AccountBook, type Bill } from './account-book.ts';
-import { MESSAGES, promptTexts } from './anthropic-messages.ts';
-import { ANTHROPIC } from './anthropic-vendor.ts';
+import { promptTexts } from './anthropic-messages.ts';
 import { answerControl, type ControlDesk } from './control-desk.ts';
 import { isRecord, promptTokens, type Refusal, type Vendor } from './dialect.ts';
-import { CHAT_COMPLETIONS } from './openai-chat.ts';
-import { EMBEDDINGS } from './openai-embeddings.ts';
-import { RESPONSES } from './openai-responses.ts';
-import { OPENAI } from './openai-vendor.ts';
 import { PRICE_LIST } from './price-list.ts';
-import { answerCall, type House, type Route, readBody } from './provider-call.ts';
+import { answerCall, type House, readBody } from './provider-call.ts';
 import { ProviderIds } from './provider-ids.ts';
+import { metered, vendorOf } from './routes.ts';
 import { HONEST } from './statements.ts';
 import { answerStripe, type StripeDesk } from './stripe-endpoints.ts';
 import { StripeMeters } from './stripe-meters.ts';
@@ -41,12 +37,6 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
-const ROUTES: Readonly<Record<string, Route>> = {
-  '/openai/v1/chat/completions': { vendor: OPENAI, endpoint: CHAT_COMPLETIONS },
-  '/openai/v1/responses': { vendor: OPENAI, endpoint: RESPONSES },
-  '/openai/v1/embeddings': { vendor: OPENAI, endpoint: EMBEDDINGS },
-  '/anthropic/v1/messages': { vendor: ANTHROPIC, endpoint: MESSAGES },
-};
 const DEFAULT_METERS = ['llm_cost_micros'];
 /** Longer than clients keep idle connections, so that ours is not the end that closes under a request. */
 const KEEP_ALIVE_MS = 75_000;
@@ -102,10 +92,10 @@ const answer = async (
   res: ServerResponse,
 ): Promise<void> => {
   const [path = '/', query = ''] = (req.url ?? '/').split('?', 2);
-  const route = req.method === 'POST' ? ROUTES[path] : undefined;
+  const route = req.method === 'POST' ? metered(path, new URLSearchParams(query)) : undefined;
   if (route !== undefined) return answerCall(house, route, req, res);
-  if (path.startsWith('/openai/')) return answerFree(house, OPENAI, { req, res, path });
-  if (path.startsWith('/anthropic/')) return answerFree(house, ANTHROPIC, { req, res, path });
+  const vendor = vendorOf(path);
+  if (vendor !== undefined) return answerFree(house, vendor, { req, res, path });
   const stripePath = path.replace(/^\/stripe/, '');
   if (stripePath.startsWith('/v1/billing/')) {
     const call = { req, res, path: stripePath, query: new URLSearchParams(query) };
@@ -122,7 +112,7 @@ const listen = (server: Server, port: number, host: string): Promise<number> =>
   });
 
 /**
- * Starts a pretend OpenAI, Anthropic and Stripe on one port, with books of its own. Rejects where the port is taken.
+ * Starts pretend providers and a pretend Stripe on one port, with books of its own. Rejects where the port is taken.
  * `close` breaks off what is under way.
  */
 export const startSandbox = async (options: SandboxOptions = {}): Promise<Sandbox> => {

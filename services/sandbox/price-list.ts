@@ -1,7 +1,17 @@
 import { picoPerToken } from './exact-usd.ts';
 
-/** Whose dialect the model speaks and on whose statement it stands. */
-export const PROVIDERS = ['openai', 'anthropic'] as const;
+/** On whose statement a model stands. */
+export const PROVIDERS = [
+  'openai',
+  'anthropic',
+  'google',
+  'bedrock',
+  'azure',
+  'cohere',
+  'ollama',
+  'xai',
+  'groq',
+] as const;
 export type Provider = (typeof PROVIDERS)[number];
 
 /** What this provider counts, in the order its papers list them. A token is counted by exactly one meter. */
@@ -25,19 +35,29 @@ export interface ListedModel {
   readonly aliases: readonly string[];
   /** The name on the cost export, where it is another one. */
   readonly statementName: string;
+  /** The vendor's own name in the body, of a model that a cloud sells under a name of its own. */
+  readonly bodyName?: string;
   readonly kind: 'text' | 'embedding';
   /** USD per million tokens. A meter without a price is not sold for this model. */
   readonly usdPerMillion: Prices;
 }
 
-const openai = (model: string, alias: string, usdPerMillion: Prices): ListedModel => ({
-  provider: 'openai',
+const sold = (
+  provider: Provider,
+  model: string,
+  usdPerMillion: Prices,
+  alias?: string,
+): ListedModel => ({
+  provider,
   model,
-  aliases: alias === model ? [] : [alias],
+  aliases: alias === undefined ? [] : [alias],
   statementName: model,
   kind: usdPerMillion.output_text === undefined ? 'embedding' : 'text',
   usdPerMillion,
 });
+
+const openai = (model: string, alias: string, usdPerMillion: Prices): ListedModel =>
+  sold('openai', model, usdPerMillion, alias === model ? undefined : alias);
 
 const gpt = (input: string, cached: string, output: string): Prices => ({
   input_uncached: input,
@@ -45,6 +65,14 @@ const gpt = (input: string, cached: string, output: string): Prices => ({
   output_text: output,
   output_reasoning: output,
 });
+
+const uncached = (input: string, output: string): Prices => ({
+  input_uncached: input,
+  output_text: output,
+  output_reasoning: output,
+});
+
+const CLAUDE_ON_BEDROCK = 'global.anthropic.claude-haiku-4-5-20251001-v1:0';
 
 const claude = (model: string, statementName: string, prices: readonly string[]): ListedModel => {
   const [input = '', read = '', write5m = '', write1h = '', output = ''] = prices;
@@ -70,6 +98,9 @@ const claude = (model: string, statementName: string, prices: readonly string[])
  * book shows as a difference. Reasoning is sold as output.
  * OpenAI: https://openai.com/api/pricing/ and https://platform.openai.com/docs/pricing, standard tier, as of 2026-11-21.
  * Anthropic: https://claude.com/pricing#api and https://docs.claude.com/en/docs/about-claude/pricing, as of 2026-11-21.
+ * Google: https://ai.google.dev/gemini-api/docs/pricing. AWS: https://aws.amazon.com/bedrock/pricing/, global inference.
+ * Cohere: https://cohere.com/pricing. xAI: https://docs.x.ai/docs/models. Groq: https://groq.com/pricing. Azure sells at OpenAI's prices.
+ * Ollama runs on machines of one's own: its prices are an invention, to have something to compare.
  */
 export const PRICE_LIST: readonly ListedModel[] = [
   openai('gpt-4o-2024-08-06', 'gpt-4o', gpt('2.50', '1.25', '10')),
@@ -77,6 +108,21 @@ export const PRICE_LIST: readonly ListedModel[] = [
   openai('gpt-4.1-mini-2025-04-14', 'gpt-4.1-mini', gpt('0.40', '0.10', '1.60')),
   openai('o4-mini-2025-04-16', 'o4-mini', gpt('1.10', '0.275', '4.40')),
   openai('text-embedding-3-small', 'text-embedding-3-small', { input_uncached: '0.02' }),
+  openai('gpt-3.5-turbo-instruct', 'gpt-3.5-turbo-instruct', uncached('1.50', '2')),
+  sold('azure', 'gpt-4o-mini-2024-07-18', gpt('0.15', '0.075', '0.60'), 'gpt-4o-mini'),
+  sold('google', 'gemini-2.5-flash', gpt('0.30', '0.03', '2.50')),
+  sold('cohere', 'command-a-03-2025', uncached('2.50', '10')),
+  sold('xai', 'grok-3-mini', gpt('0.30', '0.075', '0.50')),
+  sold('groq', 'openai/gpt-oss-20b', gpt('0.075', '0.0375', '0.30')),
+  sold('ollama', 'llama3.2', gpt('0.10', '0.05', '0.40')),
+  {
+    ...sold('bedrock', CLAUDE_ON_BEDROCK, {
+      ...gpt('1', '0.10', '5'),
+      cache_write_5m: '1.25',
+      cache_write_1h: '2',
+    }),
+    bodyName: 'claude-haiku-4-5-20251001',
+  },
   // Order: input, cache read, 5-minute write, 1-hour write, output.
   claude('claude-sonnet-4-5-20250929', 'Claude Sonnet 4.5', ['3', '0.30', '3.75', '6', '15']),
   claude('claude-haiku-4-5-20251001', 'Claude Haiku 4.5', ['1', '0.10', '1.25', '2', '5']),
@@ -84,28 +130,34 @@ export const PRICE_LIST: readonly ListedModel[] = [
 ];
 
 const listed = new Map<string, ListedModel>(
-  PRICE_LIST.flatMap((entry) => [entry.model, ...entry.aliases].map((name) => [name, entry])),
+  PRICE_LIST.flatMap((entry) =>
+    [entry.model, ...entry.aliases].map((name) => [`${entry.provider} ${name}`, entry]),
+  ),
 );
 const pico = new Map<string, bigint>(
   PRICE_LIST.flatMap((entry) =>
     Object.entries(entry.usdPerMillion).map(([meter, price]): [string, bigint] => [
-      `${entry.model} ${meter}`,
+      `${entry.provider} ${entry.model} ${meter}`,
       picoPerToken(price),
     ]),
   ),
 );
 
 /** The listed model behind a requested name, or undefined: this provider does not sell it. */
-export const findModel = (provider: Provider, name: string): ListedModel | undefined => {
-  const entry = listed.get(name);
-  return entry?.provider === provider ? entry : undefined;
-};
+export const findModel = (provider: Provider, name: string): ListedModel | undefined =>
+  listed.get(`${provider} ${name}`);
 
 /** Pico-USD of that many tokens. Throws RangeError for a meter the model is not sold by: a silent zero would be a wrong bill. */
-export const picoAmount = (model: string, meter: Meter, quantity: number): bigint => {
-  const price = pico.get(`${model} ${meter}`);
+export const picoAmount = (
+  sale: { readonly provider: Provider; readonly model: string },
+  meter: Meter,
+  quantity: number,
+): bigint => {
+  const price = pico.get(`${sale.provider} ${sale.model} ${meter}`);
   if (price === undefined) {
-    throw new RangeError(`The sandbox has no price for ${meter} of ${model}; add it to its list.`);
+    throw new RangeError(
+      `The sandbox has no price for ${meter} of ${sale.model}; add it to its list.`,
+    );
   }
   return price * BigInt(quantity);
 };

@@ -4,10 +4,12 @@ import type { AccountBook, Ended } from './account-book.ts';
 import {
   type AnswerContext,
   type Endpoint,
+  type Frames,
   isRecord,
   isRefusal,
   type ParsedRequest,
   type Refusal,
+  type Target,
   type Vendor,
 } from './dialect.ts';
 import {
@@ -101,7 +103,7 @@ const directiveOf = (req: IncomingMessage, request: ParsedRequest): Directive | 
 /** Everything a provider checks before a model is asked. */
 const admit = async (
   house: House,
-  { vendor, endpoint }: Route,
+  { vendor, endpoint, target }: Route,
   req: IncomingMessage,
 ): Promise<Accepted | Refused> => {
   const body = await readBody(req);
@@ -109,7 +111,7 @@ const admit = async (
   if (typeof body !== 'string') return { refusal: body, modelName: null };
   const json = parseJson(body);
   if (json === undefined) return { refusal: UNREADABLE, modelName: null };
-  const request = endpoint.parse(json);
+  const request = endpoint.parse(json, target);
   if (isRefusal(request)) return { refusal: request, modelName: null };
   const { modelName } = request;
   const model = findModel(vendor.provider, modelName);
@@ -132,7 +134,15 @@ const admit = async (
 export interface Route {
   readonly vendor: Vendor;
   readonly endpoint: Endpoint;
+  readonly target?: Target;
 }
+
+const SSE = 'text/event-stream; charset=utf-8';
+
+const joined = (frames: readonly Frames[]): Frames =>
+  frames.every((frame) => typeof frame === 'string')
+    ? frames.join('')
+    : Buffer.concat(frames.map((frame) => Buffer.from(frame)));
 
 /** One attempt: the request, its answer and its place on the bill. */
 class Call {
@@ -180,6 +190,7 @@ class Call {
     this.#writeHead(200, {
       'content-type': 'application/json',
       'content-length': `${Buffer.byteLength(body)}`,
+      ...endpoint.jsonHeaders?.(context),
     });
     if (cut) this.#writeAndCut(body.slice(0, Math.floor(body.length / 2)));
     else this.#res.end(body);
@@ -196,21 +207,22 @@ class Call {
     const limit = Math.min(total, cutAfter ?? total);
     const steps = stepsOf(total, directive?.chunks ?? DEFAULT_CHUNKS).filter((at) => at < limit);
     this.#writeHead(200, {
-      'content-type': 'text/event-stream; charset=utf-8',
+      'content-type': form.type ?? SSE,
       'cache-control': 'no-cache',
     });
-    let waiting = form.head();
+    let waiting: Frames[] = [form.head()];
     for (const [index, step] of [...steps, limit].entries()) {
       if ((directive?.chunkMs ?? 0) > 0) {
-        this.#res.write(waiting);
-        waiting = '';
+        this.#res.write(joined(waiting));
+        waiting = [];
         if (index > 0) await this.wait(directive?.chunkMs);
       }
-      waiting += form.piece(generation.upTo(step));
+      waiting.push(form.piece(generation.upTo(step)));
     }
+    if (cutAfter === undefined) waiting.push(form.tail());
     this.#bill(generation, cutAfter === undefined ? 'complete' : 'cut');
-    if (cutAfter === undefined) this.#res.end(waiting + form.tail());
-    else this.#writeAndCut(waiting);
+    if (cutAfter === undefined) this.#res.end(joined(waiting));
+    else this.#writeAndCut(joined(waiting));
   }
 
   /** The sandbox itself is closing: what was generated until now is billed. */
@@ -224,10 +236,11 @@ class Call {
   }
 
   /** The bytes reach the kernel first; then the connection ends without the end of the message. */
-  #writeAndCut(text: string): void {
+  #writeAndCut(frames: Frames): void {
     const { socket } = this.#res;
-    if (text === '') this.#res.flushHeaders();
-    this.#res.write(text === '' ? ' ' : text, () => socket?.destroy());
+    const empty = frames.length === 0;
+    if (empty) this.#res.flushHeaders();
+    this.#res.write(empty ? ' ' : frames, () => socket?.destroy());
   }
 
   #bill(generation: Generation, ended: Ended): void {

@@ -1,7 +1,14 @@
 import { stringify } from 'csv-stringify/sync';
 import { type AccountBook, type DayLine, itemOf } from './account-book.ts';
 import { picoOfUsd, usdOfPico } from './exact-usd.ts';
-import { findModel, METERS, type Meter, picoAmount } from './price-list.ts';
+import {
+  findModel,
+  METERS,
+  type Meter,
+  PROVIDERS,
+  type Provider,
+  picoAmount,
+} from './price-list.ts';
 
 const DAY_MS = 86_400_000;
 const ROWS_A_BATCH = 2_000;
@@ -25,7 +32,7 @@ const ANTHROPIC_LINES: readonly { words: string; meters: readonly Meter[] }[] = 
 const picoOf = (line: DayLine, meters: readonly Meter[]): bigint =>
   meters
     .filter((meter) => line.quantities[meter] > 0)
-    .reduce((sum, meter) => sum + picoAmount(line.model, meter, line.quantities[meter]), 0n);
+    .reduce((sum, meter) => sum + picoAmount(line, meter, line.quantities[meter]), 0n);
 
 /** One entry for every line of a day and model that has an amount. */
 const priced = (lines: readonly DayLine[], kinds: typeof OPENAI_LINES) =>
@@ -39,8 +46,8 @@ const isoSecond = (epochMs: number): string =>
   new Date(epochMs).toISOString().replace('.000Z', '+00:00');
 
 /** What is added, unjustly, to the first line of a statement: the demo's sabotage. USD. */
-export type Tampering = { readonly [provider in 'openai' | 'anthropic']: string };
-export const HONEST: Tampering = { openai: '0', anthropic: '0' };
+export type Tampering = Readonly<Record<Provider, string>>;
+export const HONEST = Object.fromEntries(PROVIDERS.map((name) => [name, '0'])) as Tampering;
 
 const tampered = (pico: bigint, row: number, addedUsd: string): string =>
   usdOfPico(row === 0 ? pico + picoOfUsd(addedUsd) : pico);
@@ -114,6 +121,27 @@ const ANTHROPIC_COLUMNS = [
   'api_key_id',
   'api_key_status',
 ];
+
+/** The statement of a provider whose export we do not imitate: a row for every UTC day, model and meter, unrounded. */
+export const plainStatement = (
+  provider: Provider,
+  book: AccountBook,
+  tampering: Tampering,
+): string =>
+  stringify(
+    priced(
+      book.dayLines(provider),
+      METERS.map((meter) => ({ words: meter, meters: [meter] })),
+    ).map(({ line, words, pico }, row) => ({
+      day: new Date(line.dayStartMs).toISOString().slice(0, 10),
+      provider,
+      model: line.model,
+      meter: words,
+      quantity: line.quantities[words as Meter],
+      amount_usd: tampered(pico, row, tampering[provider]),
+    })),
+    { header: true, columns: ['day', 'provider', 'model', 'meter', 'quantity', 'amount_usd'] },
+  );
 
 /**
  * The itemised bill in batches: a row for every attempt and meter. Attempts without charge have no row. Nothing needs quotes here:

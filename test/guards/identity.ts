@@ -47,6 +47,14 @@ const once: readonly Guard[] = [
     test: { file: IDENTITY, name: 'case 30 ·' },
   },
   {
+    name: 'settlement-replaces-what-was-held',
+    protects: ['case 31'],
+    file: 'services/rater/core/supersede.ts',
+    find: 'return [reversalOf(restored(standing, later), standing.posting_period), later];',
+    replace: 'return [later];',
+    test: { file: IDENTITY, name: 'case 31 ·' },
+  },
+  {
     name: 'failed-flush-is-dirty-again',
     protects: ['case 32'],
     file: 'services/ledger/rollups.ts',

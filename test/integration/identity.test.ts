@@ -1,11 +1,20 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { decodeEnvelope } from '../../schemas/envelope.ts';
 import { TOPICS } from '../../schemas/topics.ts';
+import type { UsageEvent } from '../../schemas/usage-event.ts';
 import type { Warehouse } from '../../services/platform/warehouse.ts';
 import { budgetOf } from '../unit/budget/rated-entries.ts';
 import { openTestLog, putHouseBudget, spendOf, startTestHouse } from './house-rig.ts';
-import { ratedEntry, ratedUsage, usageEntry, usageEvent } from './ledger-facts.ts';
+import { ratedEntry, ratedUsage, usageEntry, usageEvent, uuid } from './ledger-facts.ts';
 import { openTestWarehouse, rig } from './ledger-rig.ts';
-import { call, putKey, putUpstream, startTestProxy, startUpstream } from './proxy-harness.ts';
+import {
+  call,
+  putKey,
+  putUpstream,
+  readAll,
+  startTestProxy,
+  startUpstream,
+} from './proxy-harness.ts';
 
 const warehouse = await openTestWarehouse();
 
@@ -105,6 +114,56 @@ describe('identity is ours', () => {
     // Three repeated events in the archive, three repeated entries in the ledger; none is a conflict.
     expect(house.ledger.status()).toMatchObject({ duplicates: 6, conflicts: 0 });
   });
+});
+
+test('case 31 · what was held for a call and what the call then cost are not both spent: no false block at half of the budget', async () => {
+  const tenant = 'held-and-settled';
+  const office = await openTestLog('office');
+  const proxy = await openTestLog('proxy');
+  await putHouseBudget(office, budgetOf({ id: tenant, tenant, limit_usd: '1', window: 'total' }));
+  const reservation_id = uuid(0x650, 99);
+  // Held: an estimate of 250,000 output tokens x 0.000002 + 1000 x 0.00000025 = 0.50025 USD.
+  const held: UsageEvent = {
+    ...usageEvent({ tenant, number: 1, space: 0x650, outputTokens: '250000' }),
+    ending: 'pending',
+    reservation_id,
+  };
+  // Settled: 249,875 x 0.000002 + 1000 x 0.00000025 = 0.5 USD, exactly half of the budget.
+  const settled: UsageEvent = {
+    ...usageEvent({ tenant, number: 2, space: 0x650, outputTokens: '249875' }),
+    attempt_id: held.attempt_id,
+    request_id: held.request_id,
+    supersedes: held.event_id,
+    reservation_id,
+  };
+  await proxy.append([usageEntry(held)]).stored;
+  const house = await startTestHouse({ warehouse, office, usageEvents: [proxy] });
+  await house.settle();
+  const states: string[] = [];
+  const spent = () => {
+    const [row] = house.budget.status();
+    if (row && states.at(-1) !== row.state) states.push(row.state);
+    return row?.spent_usd;
+  };
+  await proxy.append([usageEntry(settled)]).stored;
+  await expect.poll(spent, { timeout: 20_000, interval: 5 }).not.toBe('0.50025');
+  expect(spent()).toBe('0.5');
+  await house.settle();
+  expect(states).not.toContain('block');
+  expect(house.budget.status()).toMatchObject([
+    { spent_usd: '0.5', settled_events: 1, state: 'clear' },
+  ]);
+  expect(await spendOf(warehouse, tenant)).toEqual({
+    events: '1',
+    charges: '0.5',
+    hourly: '0.5',
+    daily: '0.5',
+  });
+  const signals = (await readAll(office, TOPICS.budgetSignals.name)).map(({ value }) => {
+    const decoded = decodeEnvelope('budgetSignal', value ?? new Uint8Array());
+    return decoded.ok ? decoded.value.data.state : decoded.detail;
+  });
+  expect(signals).not.toContain('block');
 });
 
 describe('a flush that fails half-way', () => {

@@ -49,7 +49,8 @@ const plannedCost = (call: PlannedCall): bigint => {
     ['output_text', call.outputTokens],
   ] as const;
   return meters.reduce(
-    (sum, [meter, quantity]) => (quantity > 0 ? sum + picoAmount(model, meter, quantity) : sum),
+    (sum, [meter, quantity]) =>
+      quantity > 0 ? sum + picoAmount({ provider, model }, meter, quantity) : sum,
     0n,
   );
 };

@@ -43,11 +43,31 @@ const NOT_ESTIMATED: ReadonlySet<Flavour> = new Set([
   'openai.speech',
   'openai.transcription',
   'openai.runs',
+  'openai.batch',
+  'anthropic.batch',
   'cohere.rerank',
   'mistral.ocr',
 ]);
 
-const LATER = new Set(['queued', 'in_progress', 'requires_action', 'cancelling']);
+const LATER: ReadonlySet<string> = new Set([
+  'queued',
+  'in_progress',
+  'requires_action',
+  'cancelling',
+  'canceling',
+  'validating',
+  'finalizing',
+]);
+/** Whether a status of the provider's says that its work goes on. */
+export const isUnderWay = (status: string | undefined): boolean => LATER.has(status ?? '');
+
+/** Endpoints that take work on and answer before it is done. */
+const WORKS_ON: ReadonlySet<Flavour> = new Set([
+  'openai.responses',
+  'openai.runs',
+  'openai.batch',
+  'anthropic.batch',
+]);
 
 /** Azure charges for a prompt its content filter refuses and for a call it could not finish in time; 401, 404 and 429 are free. */
 export const isBilledRefusal = (
@@ -75,10 +95,10 @@ const estimated = (
   };
 };
 
-/** Stated input stands; the output is at least what was stated and at least what was seen. */
+/** Stated input stands; the output is at least what was stated and at least what was seen, of which reasoning is a part. */
 const partial = (statement: Statement, outcome: Outcome): Figures => {
   const stated = BigInt(statement.classes.output_text ?? '0');
-  const seen = BigInt(outcome.outputTokensSeen);
+  const seen = BigInt(outcome.outputTokensSeen) - BigInt(statement.classes.output_reasoning ?? '0');
   if (seen <= stated) {
     return { ending: 'partial', classes: statement.classes, units: statement.units };
   }
@@ -93,7 +113,8 @@ const partial = (statement: Statement, outcome: Outcome): Figures => {
 const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcome): Figures => {
   const { completeness } = statement;
   if (completeness === 'unreadable') return { ending: 'unknown', ...NOTHING };
-  if (completeness === 'full') {
+  const ended = completeness === 'running' && outcome.kind === 'complete';
+  if (completeness === 'full' || ended) {
     return {
       ending: outcome.clientLeft ? 'drained' : 'reported',
       classes: statement.classes,
@@ -105,9 +126,9 @@ const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcom
   if (outcome.kind === 'unreachable' || (outcome.httpStatus ?? 0) >= 400) {
     return { ending: 'not_billed', ...NOTHING };
   }
-  if (completeness === 'part') return partial(statement, outcome);
-  const works = attempt.flavour === 'openai.responses' || attempt.flavour === 'openai.runs';
-  if (outcome.kind === 'complete' && works && LATER.has(statement.finishReason ?? '')) {
+  if (completeness === 'part' || completeness === 'running') return partial(statement, outcome);
+  const works = WORKS_ON.has(attempt.flavour);
+  if (outcome.kind === 'complete' && works && isUnderWay(statement.finishReason)) {
     return { ending: 'pending', ...NOTHING };
   }
   const promptWorkedOn = outcome.kind !== 'timeout' && outcome.kind !== 'complete';

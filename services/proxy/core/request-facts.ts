@@ -15,6 +15,8 @@ export interface RequestFacts {
   maxOutputTokens?: number;
   /** Units the request itself states, where the reply will not: characters to be spoken. */
   asked?: UnitQuantities;
+  /** The caller forbids the provider to keep the reply: nobody can ask for it again. */
+  notStored?: true;
 }
 
 /** What a request says beside its JSON body. */
@@ -27,16 +29,26 @@ export interface RequestAbout {
 
 /** The output limit, under the name the dialect gives it. */
 const maximumOf = (body: JsonObject | null): unknown => {
-  const inner =
-    asObject(body?.['generationConfig']) ??
-    asObject(body?.['inferenceConfig']) ??
-    asObject(body?.['options']);
+  const [inner] = [
+    'generationConfig',
+    'generation_config',
+    'inferenceConfig',
+    'options',
+    'textGenerationConfig',
+  ]
+    .map((name) => asObject(body?.[name]))
+    .filter((object) => object !== null);
   return (
     body?.['max_completion_tokens'] ??
     body?.['max_output_tokens'] ??
     body?.['max_tokens'] ??
+    body?.['max_gen_len'] ??
+    body?.['max_tokens_to_sample'] ??
     inner?.['maxOutputTokens'] ??
+    inner?.['max_output_tokens'] ??
     inner?.['maxTokens'] ??
+    inner?.['max_new_tokens'] ??
+    inner?.['maxTokenCount'] ??
     inner?.['num_predict']
   );
 };
@@ -82,6 +94,7 @@ export const requestFacts = (body: JsonObject | null, about?: RequestAbout): Req
     ...(model === undefined ? {} : { model }),
     ...(tier === undefined ? {} : { tier }),
     ...(sane ? { maxOutputTokens: maximum } : {}),
+    ...(body?.['store'] === false ? { notStored: true as const } : {}),
   };
 };
 
@@ -119,6 +132,9 @@ const PROMPT_KEYS = new Set([
   'documents',
   'texts',
   'requests',
+  'inputs',
+  'query',
+  'instances',
 ]);
 const NOT_TEXT = new Set([
   'data',

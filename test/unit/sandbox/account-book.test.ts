@@ -157,7 +157,8 @@ describe('the statements', () => {
             entry.usdPerMillion[meter] === undefined ? 0 : (quantities[at] ?? 0),
           ]),
         );
-        return attempt(entry.model, billed ? counts : null, { atMs });
+        const { provider, model } = entry;
+        return attempt(model, billed ? counts : null, { atMs, provider });
       });
     fc.assert(
       fc.property(fc.array(anyAttempt, { maxLength: 40 }), (attempts) => {

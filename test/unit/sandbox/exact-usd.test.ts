@@ -7,7 +7,11 @@ describe('the money of the sandbox', () => {
   it('prices one token of the cheapest model exactly', () => {
     // 0.02 USD / 1,000,000 = 0.00000002 USD = 20,000 pico-USD
     expect(picoPerToken('0.02')).toBe(20_000n);
-    expect(usdOfPico(picoAmount('text-embedding-3-small', 'input_uncached', 1))).toBe('0.00000002');
+    expect(
+      usdOfPico(
+        picoAmount({ provider: 'openai', model: 'text-embedding-3-small' }, 'input_uncached', 1),
+      ),
+    ).toBe('0.00000002');
   });
 
   it('writes plain decimals without trailing zeros', () => {
@@ -30,7 +34,9 @@ describe('the money of the sandbox', () => {
   });
 
   it('has no price for a meter a model is not sold by', () => {
-    expect(() => picoAmount('gpt-4o-mini-2024-07-18', 'cache_write_5m', 1)).toThrow(RangeError);
+    expect(() =>
+      picoAmount({ provider: 'openai', model: 'gpt-4o-mini-2024-07-18' }, 'cache_write_5m', 1),
+    ).toThrow(RangeError);
   });
 });
 
