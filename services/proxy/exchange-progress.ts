@@ -88,7 +88,7 @@ export const factOf = (
   parts: ProxyParts,
   record: AttemptRecord,
   progress: Progress,
-  about: { kind: EndKind; clientLeft: boolean; onAzure: boolean },
+  about: { kind: EndKind; clientLeft: boolean; hedgeLost: boolean; onAzure: boolean },
 ): ClosingFact => {
   const { meter, status } = progress;
   const { onAzure, ...ending } = about;
