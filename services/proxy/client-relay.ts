@@ -1,13 +1,14 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
-import { createBodyDecoder } from './body-decoder.ts';
+import { createBodyDecoder, isDecodable } from './body-decoder.ts';
 import { clientHeaders } from './core/headers.ts';
 import { streamFormat } from './core/stream-format.ts';
 import { createUsageFilter } from './usage-filter.ts';
 
 /** Carries one answer to the client, byte for byte. */
 export interface ClientRelay {
+  /** Sends the head, and what has come of the body before. */
   start(status: number, headers: IncomingHttpHeaders): void;
-  /** @returns false when the client is slower than the upstream: stop reading until `onDrained`. */
+  /** @returns false when the client is slower than the upstream, or nothing may be sent yet: stop reading until that changes. */
   write(chunk: Buffer): boolean;
   /** Sends what was held back and ends. Called when the event is on disk. */
   finish(): Promise<void>;
@@ -15,6 +16,12 @@ export interface ClientRelay {
   cut(): void;
   readonly started: boolean;
 }
+
+/** Body that is sent together with the head, in bytes. */
+const ONE_WRITE_MAX = 16_384;
+
+/** Bytes that may come before the answer may start. A short answer is whole by then, and its event on its way. */
+const EARLY_BYTES_MAX = 65_536;
 
 /**
  * The client's last byte waits for the event: of a body with a length the last chunk is held back, of a stream its end mark. So
@@ -33,6 +40,9 @@ export const createClientRelay = (
   let filter: ReturnType<typeof createUsageFilter> | null = null;
   let decoder: ReturnType<typeof createBodyDecoder> | null = null;
 
+  const early: Buffer[] = [];
+  let earlyBytes = 0;
+
   const send = (chunk: Buffer): boolean => {
     if (chunk.length === 0 || res.destroyed) return true;
     if (streamed) return res.write(chunk);
@@ -41,6 +51,12 @@ export const createClientRelay = (
     return before === null ? true : res.write(before);
   };
   const filtered = (chunk: Buffer): boolean => send(filter ? filter.write(chunk) : chunk);
+
+  const pass = (chunk: Buffer): boolean => {
+    if (!decoder) return send(chunk);
+    decoder.write(chunk);
+    return !res.writableNeedDrain;
+  };
 
   return {
     get started() {
@@ -53,24 +69,30 @@ export const createClientRelay = (
       const out = clientHeaders(headers);
       const length = headers['content-length'];
       if (!streamed && length !== undefined) out['content-length'] = length;
-      if (format === 'sse' && hideUsage && status < 400) {
+      // What cannot be decoded passes as it is: a caller that sees a usage chunk too many is better off than one that sees nothing.
+      const readable = isDecodable(headers['content-encoding']);
+      if (format === 'sse' && hideUsage && status < 400 && readable) {
         filter = createUsageFilter();
         decoder = createBodyDecoder(headers['content-encoding'], (chunk) => void filtered(chunk));
         delete out['content-encoding'];
       }
       res.writeHead(status, { ...out, ...extra });
       if (streamed) res.flushHeaders();
+      for (const chunk of early.splice(0)) pass(chunk);
     },
     write: (chunk) => {
-      if (!decoder) return send(chunk);
-      decoder.write(chunk);
-      return !res.writableNeedDrain;
+      if (started) return pass(chunk);
+      early.push(chunk);
+      earlyBytes += chunk.length;
+      return earlyBytes <= EARLY_BYTES_MAX;
     },
     finish: async () => {
       await decoder?.end();
       if (filter) send(filter.end());
-      if (held) res.end(held);
-      else res.end();
+      if (held === null) res.end();
+      else if (held.length > ONE_WRITE_MAX) res.end(held);
+      // As text of one character a byte: Node puts head and body into one write only when both are text.
+      else res.end(held.latin1Slice(), 'latin1');
       held = null;
     },
     cut: () => {
