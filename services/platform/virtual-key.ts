@@ -23,16 +23,17 @@ export const hashSecret = (secret: string, pepper: string): string =>
 
 const NO_KEY = '0'.repeat(64);
 
-/** Keys that have proved right, by their record: proving one costs more than all else that is asked of a key on a call. */
+/**
+ * What proved right for a record, as long as the record is in force: proving costs more than all else that is asked of a key on a
+ * call. Wrong secrets and unknown ids are never in here, so both take the whole way.
+ */
 const proven = new WeakMap<VirtualKey, { presented: Buffer; pepper: string }>();
-const NOT_PROVEN = { presented: Buffer.alloc(`rk_${'0'.repeat(12)}_${'0'.repeat(32)}`.length), pepper: '' };
 
-/** Compared also where nothing is known, so that it takes as long. */
-const isProven = (record: VirtualKey | undefined, presented: string, pepper: string): boolean => {
-  const known = (record && proven.get(record)) ?? NOT_PROVEN;
+const isProven = (record: VirtualKey, presented: string, pepper: string): boolean => {
+  const known = proven.get(record);
+  if (known?.pepper !== pepper) return false;
   const given = Buffer.from(presented);
-  const equal = given.length === known.presented.length && timingSafeEqual(given, known.presented);
-  return equal && known.pepper === pepper;
+  return given.length === known.presented.length && timingSafeEqual(given, known.presented);
 };
 
 /**

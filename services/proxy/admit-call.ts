@@ -18,12 +18,7 @@ import { readsWholeAccount, resolveAccount } from './core/route.ts';
 import { badRequest, dialectOf, findChain, isPlace, UPSTREAM_NOT_FOUND } from './find-chain.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { readBody } from './read-body.ts';
-<<<<<<< HEAD
-import { awsSigningOf } from './sign-aws.ts';
 import { estimateTextTokens } from './token-count.ts';
-=======
-import { estimateTextTokens } from './token-count.ts';
->>>>>>> main
 
 /** A call that may go upstream, or what to answer instead. `gone`: the client left while it was still sending. */
 export type Admitted =
@@ -180,15 +175,9 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
       facts,
       dimensions: attribution.dimensions,
       tags: attribution.tags,
-<<<<<<< HEAD
-      body: edited === null ? read.body : Buffer.from(edited),
-      hideUsage: edited !== null,
-      estimatedInputTokens: prompt.tokenIds + estimateTextTokens(prompt.texts.join('\n')),
-=======
       body: read.body,
       source: parsed?.source ?? null,
       estimatedInputTokens: prompt.tokenIds + estimateTextTokens(prompt.texts.join('\n')),
->>>>>>> main
       ...(remaining === undefined ? {} : { remainingUsd: remaining }),
     },
   };

@@ -92,7 +92,7 @@ export const createClientRelay = (
       if (held === null) res.end();
       else if (held.length > ONE_WRITE_MAX) res.end(held);
       // As text of one character a byte: Node puts head and body into one write only when both are text.
-      else res.end(held.latin1Slice(), 'latin1');
+      else res.end(held.toString('latin1'), 'latin1');
       held = null;
     },
     cut: () => {
