@@ -235,7 +235,7 @@ test('a flush that fails is answered 503, and what was asked of the provider is 
     'cannot_meter',
   ]);
   expect(provider.seen).toHaveLength(1);
-  expect(await readEvents(localLog)).toMatchObject([{ ending: 'unknown', http_status: 200 }]);
+  expect(await readEvents(localLog)).toMatchObject([{ ending: 'reported', http_status: 200 }]);
 });
 
 test('a budget blocks by signal, obeys only the greatest version, and unblocks', async () => {
