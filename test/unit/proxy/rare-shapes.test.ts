@@ -319,6 +319,19 @@ describe('Google', () => {
     expect(events('gemini.generate', [{ event_type: 'step.start' }, last])).toMatchObject(wanted);
   });
 
+  test('counts that are null are no counts, and no zeros', () => {
+    const usageMetadata = { promptTokenCount: null, thoughtsTokenCount: null };
+    expect(whole('gemini.generate', { usageMetadata })).toMatchObject({
+      completeness: 'none',
+      classes: {},
+    });
+    const ollama = { done: true, prompt_eval_count: null, eval_count: 2 };
+    expect(whole('ollama.native', ollama)).toMatchObject({
+      completeness: 'part',
+      classes: { output_text: '2' },
+    });
+  });
+
   test('a reply one level down is the same reply', () => {
     const usageMetadata = { promptTokenCount: 5, candidatesTokenCount: 2, totalTokenCount: 7 };
     expect(
