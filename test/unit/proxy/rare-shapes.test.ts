@@ -140,6 +140,24 @@ describe('OpenAI and hosts like it', () => {
     expect(whole('openai.chat', { model: 'gpt-4o', usage }).completeness).toBe('unreadable');
   });
 
+  test('Responses of such hosts: details end at their whole', () => {
+    const usage = {
+      input_tokens: 676,
+      output_tokens: 52,
+      total_tokens: 728,
+      input_tokens_details: { cached_tokens: 960 },
+      output_tokens_details: { reasoning_tokens: 60 },
+    };
+    const response = { status: 'completed', usage: { ...usage, cost_in_usd_ticks: 1 } };
+    expect(whole('openai.responses', response).classes).toEqual({
+      input_uncached: '0',
+      cache_read: '676',
+      output_text: '0',
+      output_reasoning: '52',
+    });
+    expect(whole('openai.responses', { ...response, usage }).completeness).toBe('unreadable');
+  });
+
   test('OpenRouter: more reasoning than output ends at the output', () => {
     const usage = { ...USAGE, cost: 0.1, completion_tokens_details: { reasoning_tokens: 3 } };
     expect(whole('openai.chat', { usage }).classes).toEqual({
