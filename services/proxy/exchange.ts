@@ -134,7 +134,9 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
   on.releaseDrain();
   const { gaveUp } = progress;
   const ourEnd = gaveUp === 'cannot_meter' ? 'cut' : gaveUp;
-  const endKind = kind === 'complete' ? kind : (ourEnd ?? kind);
+  // Where nothing was sent, giving up costs nothing, whoever gave up.
+  const settled = kind === 'complete' || kind === 'unreachable';
+  const endKind = settled ? kind : (ourEnd ?? kind);
   const fact = factOf(parts, on.record, progress, {
     kind: endKind,
     clientLeft: call.client.left(),
@@ -198,6 +200,11 @@ export const exchange = (
   call.res.on('drain', resume);
   const forgetShutdown = parts.onShutdown(() => giveUp(on, 'shutdown'));
   const { upstream, body } = call;
+  if (call.client.left()) {
+    // Gone while the opened record was written: what was not sent is not billed.
+    end('unreachable');
+    return promise;
+  }
   on.control = parts.forwarder.send(
     { upstream, method: 'POST', path: about.path, headers: about.headers, body },
     {

@@ -81,7 +81,10 @@ export interface House {
 }
 
 const gauge = (text: string, name: string): number =>
-  Number.parseInt(new RegExp(`^reckoner_${name}\\{[^}]*\\} (\\d+)$`, 'm').exec(text)?.[1] ?? '-1', 10);
+  Number.parseInt(
+    new RegExp(`^reckoner_${name}\\{[^}]*\\} (\\d+)$`, 'm').exec(text)?.[1] ?? '-1',
+    10,
+  );
 
 /** A sandbox, and a proxy in front of it that knows one upstream a flavour. */
 export const startHouse = async (

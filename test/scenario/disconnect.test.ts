@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { addAmounts } from '../../pricing/money.ts';
 import { createRandom, type Random } from '../../services/cli/demo/random.ts';
 import { STREAMING_FLAVOURS, type StreamingFlavour } from './disconnect-flavours.ts';
 import {

@@ -119,6 +119,7 @@ const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcom
 };
 
 const errorKindOf = (outcome: Outcome): UsageEvent['error_kind'] => {
+  if (outcome.kind === 'unreachable' && outcome.clientLeft) return 'client_left';
   if (outcome.kind !== 'complete') return outcome.kind;
   const status = outcome.httpStatus ?? 200;
   if (status >= 500) return 'provider';

@@ -33,6 +33,8 @@ export const createOpenAiChatReader = (rules: { thinkingInTotal?: boolean } = {}
   let model: string | undefined;
   let tier: string | undefined;
   let finishReason: string | undefined;
+  /** The usage stands in a whole reply, or in a chunk of its own behind all choices. */
+  let final = false;
 
   const readUsage = (source: string, object: JsonObject): void => {
     const groq = asObject(object['x_groq']);
@@ -42,6 +44,7 @@ export const createOpenAiChatReader = (rules: { thinkingInTotal?: boolean } = {}
     if (!stated && (!copy || (usage && !copied))) return;
     copied = !stated;
     usage = stated ?? copy;
+    final = asArray(object['choices']).length === 0;
     const path = stated ? ['usage'] : ['x_groq', 'usage'];
     rawUsage = keepRawUsage(sourceAt(source, path), usage);
   };
@@ -71,11 +74,16 @@ export const createOpenAiChatReader = (rules: { thinkingInTotal?: boolean } = {}
     return makeStatement(
       { rawUsage, model, tier, finishReason },
       stated && (() => figuresOf(stated)),
+      // Hosts that state the usage so far in every chunk (xAI, vLLM) have not stated all of it before a choice has finished.
+      final || finishReason !== undefined ? 'full' : 'part',
     );
   };
 
   return {
-    readBody: (source, data) => readEvent({ source, data }),
+    readBody: (source, data) => {
+      readEvent({ source, data });
+      final = true;
+    },
     readEvent,
     statement,
     textSeen: seen.text,
