@@ -9,9 +9,15 @@ import { rateUsage } from '../../pricing/rate-usage.ts';
 import type { PriceBook } from '../../schemas/price-book.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { UsageEvent } from '../../schemas/usage-event.ts';
+import { startLedger } from '../../services/ledger/main.ts';
+import { systemClock } from '../../services/platform/clock.ts';
 import type { EventLog } from '../../services/platform/event-log.ts';
+import { createLogger } from '../../services/platform/logger.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
+import { createMetrics } from '../../services/platform/metrics.ts';
 import { loadPriceBooks } from '../../services/platform/price-books.ts';
+import type { Warehouse } from '../../services/platform/warehouse.ts';
+import { startRater } from '../../services/rater/main.ts';
 import { type Sandbox, startSandbox } from '../../services/sandbox/main.ts';
 import {
   call,
@@ -69,6 +75,43 @@ export const ledgerOf = (events: readonly UsageEvent[], books: PriceBooks): stri
       return rated.total_usd;
     }),
   );
+
+/** How many events ended how. */
+export const endingsOf = (events: readonly UsageEvent[]): Record<string, number> => {
+  const counts: Record<string, number> = {};
+  for (const { ending } of events) counts[ending] = (counts[ending] ?? 0) + 1;
+  return counts;
+};
+
+/** The real rater and the real ledger over the proxies' logs; what the warehouse then has of them. */
+export const ledgerInWarehouse = async (
+  warehouse: Warehouse,
+  logs: readonly EventLog[],
+  books: PriceBooks,
+): Promise<{ ledgerUsd: string; events: number }> => {
+  const backOffice = createMemoryEventLog('back-office');
+  const common = {
+    usageEvents: logs,
+    backOffice,
+    clock: systemClock,
+    logger: createLogger('test', 'silent'),
+  };
+  const rater = await startRater({ ...common, books, metrics: createMetrics('rater') });
+  await rater.caughtUp;
+  await rater.close();
+  const ledger = await startLedger({
+    ...common,
+    rated: backOffice,
+    warehouse,
+    metrics: createMetrics('ledger'),
+  });
+  await ledger.caughtUp;
+  await ledger.close();
+  const [row] = await warehouse.query(
+    'SELECT toString(sum(amount_usd)) AS usd, (SELECT count() FROM usage) AS events FROM charges',
+  );
+  return { ledgerUsd: String(row?.['usd']), events: Number(row?.['events']) };
+};
 
 export interface House {
   url: string;
