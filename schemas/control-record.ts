@@ -67,6 +67,11 @@ export const UpstreamSchema = z.strictObject({
   credential: SecretReferenceSchema.optional(),
   /** Models that unified `/v1/*` routes send here; a trailing `*` matches a prefix. */
   models: z.array(z.string().min(1)).default([]),
+  /** AWS region to sign for, where the address does not name it. Only read with an access key as credential. */
+  region: z
+    .string()
+    .regex(/^[a-z]{2}(-[a-z]+)+-\d$/)
+    .optional(),
   /** Private and loopback addresses are refused unless this is set. */
   allow_private: z.boolean().default(false),
   /**

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { BudgetSignalSchema } from './budget.ts';
 import { ControlRecordSchema } from './control-record.ts';
 import { InstantSchema } from './instant.ts';
+import { PendingOperationSchema } from './pending-operation.ts';
 import { RatedUsageSchema } from './rated-usage.ts';
 import { AttemptRecordSchema, UsageEventSchema } from './usage-event.ts';
 
@@ -34,6 +35,7 @@ export const DeadLetterSchema = z.strictObject({
 
 export const ENVELOPES = {
   attempt: envelope('reckoner.attempt.opened.v1', AttemptRecordSchema),
+  pendingOperation: envelope('reckoner.operation.pending.v1', PendingOperationSchema),
   usageEvent: envelope('reckoner.usage.recorded.v1', UsageEventSchema),
   ratedUsage: envelope('reckoner.usage.rated.v1', RatedUsageSchema),
   budgetSignal: envelope('reckoner.budget.signal.v1', BudgetSignalSchema),

@@ -5,10 +5,14 @@
 export const TOPICS = {
   /** Opened records; key attempt_id; compacted, the tombstone is written together with the closing event. Local to its proxy. */
   attempts: { name: 'attempts.opened.v1', compacted: true, local: true },
+  /** Work that ends later; key event_id of the fact that stands until then; compacted. Local to its proxy, which asks for the end. */
+  pendingOperations: { name: 'operations.pending.v1', compacted: true, local: true },
   /** Facts; key tenant. */
   usageEvents: { name: 'usage.events.v1', compacted: false, local: false },
   /** Facts; key tenant. */
   usageRated: { name: 'usage.rated.v1', compacted: false, local: false },
+  /** Charges that wait for the entry they take the place of; key event_id; compacted. The rater's own. */
+  supersessions: { name: 'usage.superseding.v1', compacted: true, local: false },
   /** The budget controller's stream; key the budget's tenant. */
   budgetLeases: { name: 'budget.leases.v1', compacted: false, local: false },
   /** Newest signal per scope; key scope. */

@@ -7,7 +7,8 @@ import { findVirtualKey } from '../platform/virtual-key.ts';
 import type { ClientCall, ClientPresence } from './client-call.ts';
 import { admit, mayUseModel } from './core/admission.ts';
 import type { Refusal } from './core/answers.ts';
-import { attribute } from './core/dimensions.ts';
+import type { Attribution } from './core/dimensions.ts';
+import { attribute, requiredMessage, unattributed } from './core/dimensions.ts';
 import type { JsonObject } from './core/flavour.ts';
 import { asObject } from './core/flavour.ts';
 import { presentedKey } from './core/headers.ts';
@@ -16,6 +17,7 @@ import type { Dialect, Route } from './core/route.ts';
 import { readsWholeAccount, resolveAccount, upstreamForModel } from './core/route.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { readBody } from './read-body.ts';
+import { awsSigningOf } from './sign-aws.ts';
 import { countTextTokens } from './token-count.ts';
 
 /** A call that may go upstream, or what to answer instead. `gone`: the client left while it was still sending. */
@@ -129,7 +131,8 @@ const NO_CREDENTIAL: Refusal = {
 
 const hasCredential = (parts: ProxyParts, upstream: Upstream): boolean => {
   try {
-    parts.credentialOf(upstream);
+    const secret = parts.credentialOf(upstream);
+    if (secret !== null) awsSigningOf(upstream, secret);
     return true;
   } catch (error) {
     parts.logger.error({ upstream: upstream.id }, (error as Error).message);
@@ -137,7 +140,27 @@ const hasCredential = (parts: ProxyParts, upstream: Upstream): boolean => {
   }
 };
 
-const isRefusal = (value: Upstream | Refusal): value is Refusal => 'status' in value;
+const isRefusal = (value: object): value is Refusal => 'status' in value;
+
+/** For whom a call is made. Counts what it does not say of itself, and refuses it where its tenant or key insists. */
+const attributionOf = (
+  parts: ProxyParts,
+  key: VirtualKey,
+  call: { req: IncomingMessage; route: Route; body: JsonObject | null },
+): Extract<Attribution, { ok: true }> | Refusal => {
+  const attribution = attribute(key, call.req.headers, call.body);
+  if (!attribution.ok) return badRequest(attribution.problem);
+  for (const source of attribution.dropped ?? []) parts.metrics.attributionDropped.inc({ source });
+  const tenant = parts.control.state.tenants.get(key.tenant);
+  if (call.route.flavour === null || (!key.require && !tenant?.require)) return attribution;
+  const missing = unattributed([tenant?.require, key.require], attribution.dimensions);
+  if (missing.refused.length > 0) {
+    const message = requiredMessage(missing.refused);
+    return { status: 400, code: 'dimension_required', message };
+  }
+  for (const dimension of missing.passed) parts.metrics.unattributed.inc({ dimension });
+  return attribution;
+};
 
 /** Checks everything that can be checked before money is spent: key, body, route, model, dimensions, budget. */
 export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Admitted> => {
@@ -178,8 +201,8 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
       message: 'The key does not allow the model the body asks for.',
     });
   }
-  const attribution = attribute(key, req.headers);
-  if (!attribution.ok) return no(badRequest(attribution.problem));
+  const attribution = attributionOf(parts, key, { req, route, body: parsed?.object ?? null });
+  if (isRefusal(attribution)) return no(attribution);
   const budget = admit(
     key,
     parts.control.state.budgets,

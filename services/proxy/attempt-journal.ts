@@ -15,8 +15,11 @@ export interface AttemptJournal {
   /**
    * Appends the event together with the tombstone of its opened record: both or none. Resolves when it is as durable as the
    * process is told to be. Repeats a failed append with the same bytes; rejects when that did not help.
+   * @param beside entries of the same append: both or none.
    */
-  close(fact: ClosingFact): Promise<void>;
+  close(fact: ClosingFact, beside?: readonly LogEntry[]): Promise<void>;
+  /** Appends facts of work that ended later, which has no opened record, and what goes with them: all or none. */
+  record(facts: readonly ClosingFact[], beside: readonly LogEntry[]): Promise<void>;
   /** False while a closing record cannot be written. New calls are refused then: they could not be metered. */
   healthy(): boolean;
   /** Rejects when an event could not be written: its opened record is in the log, and the next start recovers it. */
@@ -34,16 +37,28 @@ export interface JournalOptions {
 const APPENDS_MAX = 6;
 const APPEND_WAIT_MS = 50;
 
+const eventEntry = (event: UsageEvent, source: string): LogEntry => ({
+  topic: TOPICS.usageEvents.name,
+  key: event.dimensions.tenant,
+  value: encodeEnvelope(
+    'usageEvent',
+    { id: event.event_id, source, subject: event.dimensions.tenant, time: event.event_ts },
+    event,
+  ),
+});
+
+const openedEntry = (record: AttemptRecord, source: string): LogEntry => ({
+  topic: TOPICS.attempts.name,
+  key: record.attempt_id,
+  value: encodeEnvelope(
+    'attempt',
+    { id: record.attempt_id, source, subject: record.dimensions.tenant, time: record.event_ts },
+    record,
+  ),
+});
+
 const closingEntries = (event: UsageEvent, source: string): LogEntry[] => [
-  {
-    topic: TOPICS.usageEvents.name,
-    key: event.dimensions.tenant,
-    value: encodeEnvelope(
-      'usageEvent',
-      { id: event.event_id, source, subject: event.dimensions.tenant, time: event.event_ts },
-      event,
-    ),
-  },
+  eventEntry(event, source),
   { topic: TOPICS.attempts.name, key: event.attempt_id, value: null },
 ];
 
@@ -83,37 +98,35 @@ export const createAttemptJournal = (options: JournalOptions): AttemptJournal =>
     throw error;
   };
 
+  const appendOrRepeat = async (entries: LogEntry[], eventId: string): Promise<void> => {
+    try {
+      await append(entries);
+    } catch {
+      await repeat(entries, eventId);
+    }
+  };
+
   return {
     open: (record) => {
-      const appended = log.append([
-        {
-          topic: TOPICS.attempts.name,
-          key: record.attempt_id,
-          value: encodeEnvelope(
-            'attempt',
-            {
-              id: record.attempt_id,
-              source,
-              subject: record.dimensions.tenant,
-              time: record.event_ts,
-            },
-            record,
-          ),
-        },
-      ]);
+      const appended = log.append([openedEntry(record, source)]);
       const durable = durability === 'disk' ? appended.durable : Promise.resolve();
       durable.catch(() => undefined);
       appended.stored.catch(options.onAppendFailed);
       return { stored: appended.stored, durable };
     },
-    close: async (fact) => {
+    close: (fact, beside = []) => {
       sequence += 1;
-      const entries = closingEntries({ ...fact, sequence }, source);
-      try {
-        await append(entries);
-      } catch {
-        await repeat(entries, fact.event_id);
-      }
+      return appendOrRepeat(
+        [...closingEntries({ ...fact, sequence }, source), ...beside],
+        fact.event_id,
+      );
+    },
+    record: (facts, beside) => {
+      const entries = facts.map((fact) => {
+        sequence += 1;
+        return eventEntry({ ...fact, sequence }, source);
+      });
+      return appendOrRepeat([...entries, ...beside], facts[0]?.event_id ?? 'none');
     },
     healthy: () => failing === 0,
     broken,

@@ -1,10 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { PendingOperation } from '../../schemas/pending-operation.ts';
 import type { AttemptRecord, UnitQuantities } from '../../schemas/usage-event.ts';
 import { toInstant } from '../platform/clock.ts';
 import type { ClosingFact } from './attempt-journal.ts';
 import type { BodyDecoder } from './body-decoder.ts';
 import { createBodyDecoder } from './body-decoder.ts';
 import { closeAttempt, isBilledRefusal } from './core/close-attempt.ts';
+import { mayFollow, operationOf } from './core/follow-plan.ts';
 import { headerOf } from './core/headers.ts';
 import type { FailureKind } from './forward.ts';
 import type { ProxyParts } from './proxy-parts.ts';
@@ -69,6 +71,14 @@ const providerRequestId = (headers: IncomingHttpHeaders): string | undefined => 
   }
   return undefined;
 };
+
+/** Work behind the fact that its provider will say more about: what to remember of it, or null. */
+export const operationBehind = (
+  progress: Progress,
+  fact: ClosingFact,
+  about: { target: string; stored: boolean },
+): PendingOperation | null =>
+  mayFollow(fact.ending) ? operationOf(fact, progress.meter.statement(), about) : null;
 
 /** The closing fact of the exchange. Text seen is counted only where the provider's own figures are missing. */
 export const factOf = (

@@ -8,8 +8,9 @@ import { headerOf } from './core/headers.ts';
 import { isRetryable, retryWaitMs } from './core/retry.ts';
 import { isAzurePath } from './core/route.ts';
 import type { EndKind, Progress } from './exchange-progress.ts';
-import { factOf, newProgress, noteHead } from './exchange-progress.ts';
+import { factOf, newProgress, noteHead, operationBehind } from './exchange-progress.ts';
 import type { UpstreamControl } from './forward.ts';
+import { operationEntry } from './operation-store.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 
 /** How an attempt ended for the call it belongs to. */
@@ -29,6 +30,8 @@ interface Exchange {
   control: UpstreamControl;
   durable: Promise<unknown>;
   mayRetry: boolean;
+  /** Path and query as they went upstream. */
+  target: string;
   /** Settles when the head of the answer has been dealt with. */
   starting: Promise<void>;
   releaseDrain: () => void;
@@ -142,8 +145,13 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
     clientLeft: call.client.left(),
     onAzure: call.upstream.dialect === 'azure' || isAzurePath(call.route.path),
   });
+  const operation = operationBehind(progress, fact, {
+    target: on.target,
+    stored: call.facts.notStored !== true,
+  });
   try {
-    await parts.journal.close(fact);
+    await parts.journal.close(fact, operation ? [operationEntry(operation, parts.config.id)] : []);
+    if (operation) parts.follower.follow(operation);
   } catch {
     if (relay.started) relay.cut();
     return { next: 'refuse', why: 'cannot_meter' };
@@ -191,6 +199,7 @@ export const exchange = (
     control: { pause: () => undefined, resume: () => undefined, abort: () => undefined },
     durable: about.durable,
     mayRetry: about.mayRetry,
+    target: about.path,
     starting: Promise.resolve(),
     releaseDrain: () => undefined,
     stall: undefined,

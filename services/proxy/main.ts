@@ -14,6 +14,8 @@ import type { RunningService } from '../platform/running-service.ts';
 import { createProxyApp } from './app.ts';
 import { createAttemptJournal } from './attempt-journal.ts';
 import { followBudgetSignals } from './budget-signals.ts';
+import { createFollower, DEFAULT_PACE } from './follow-operations.ts';
+import type { FollowPace } from './follow-turns.ts';
 import { createForwarder } from './forward.ts';
 import { createProxyMetrics } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-parts.ts';
@@ -36,6 +38,8 @@ export interface ProxyDeps {
   metrics: Metrics;
   /** How long a stop waits for calls in flight, in milliseconds. */
   stopTimeoutMs?: number;
+  /** How often providers are asked about work that ends later; from 5 s up to 10 min where absent. */
+  followPace?: FollowPace;
 }
 
 /** A running proxy. It listens before it is ready; `ready` (and `/readyz`) say when it takes calls. */
@@ -91,25 +95,42 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     inFlight: calls.taken,
     draining: drains.taken,
     signalLag: signals.consumption.lag,
+    operations: () => follower.pending(),
+    oldestOperationS: () => follower.oldestAgeS(),
+  });
+  const journal = createAttemptJournal({
+    log: deps.localLog,
+    proxyId: deps.config.id,
+    durability: deps.config.durability,
+    logger: deps.logger,
+    onAppendFailed: () => metrics.appendFailures.inc(),
+  });
+  const forwarder = createForwarder();
+  const credentialOf = createCredentials(deps.resolveSecret);
+  const follower = createFollower({
+    ...deps,
+    log: deps.localLog,
+    journal,
+    forwarder,
+    credentialOf,
+    bootId,
+    metrics,
+    upstreamOf: (id) => deps.control.state.upstreams.get(id),
+    pace: deps.followPace ?? DEFAULT_PACE,
   });
   const parts: ProxyParts = {
     config: deps.config,
     bootId,
     control: deps.control,
     signals,
-    journal: createAttemptJournal({
-      log: deps.localLog,
-      proxyId: deps.config.id,
-      durability: deps.config.durability,
-      logger: deps.logger,
-      onAppendFailed: () => metrics.appendFailures.inc(),
-    }),
-    forwarder: createForwarder(),
+    journal,
+    follower,
+    forwarder,
     metrics,
     clock: deps.clock,
     logger: deps.logger,
     pepper: deps.pepper,
-    credentialOf: createCredentials(deps.resolveSecret),
+    credentialOf,
     drains,
     calls,
     ready: () => state.ready,
@@ -162,6 +183,7 @@ const stop = async (
   }
   server.closeAllConnections();
   await closed;
+  await built.parts.follower.close();
   await built.parts.forwarder.close();
   await built.parts.signals.consumption.close();
 };
@@ -184,8 +206,9 @@ export const startProxy = async (deps: ProxyDeps): Promise<RunningProxy> => {
   const port = await listen(server, deps.config);
   warnOfUpstreams(deps.control, deps.resolveSecret, deps.logger);
   const ready = Promise.all([deps.control.caughtUp, parts.signals.consumption.caughtUp]).then(
-    () => {
+    async () => {
       state.ready = true;
+      await parts.follower.start();
     },
   );
   ready.catch(() => undefined);

@@ -3,10 +3,10 @@ import { toInstant } from '../platform/clock.ts';
 import { newId } from '../platform/id-source.ts';
 import type { ClientCall } from './client-call.ts';
 import type { Refusal } from './core/answers.ts';
-import { headerOf, upstreamHeaders } from './core/headers.ts';
-import { upstreamPath } from './core/route.ts';
+import { headerOf } from './core/headers.ts';
 import type { AttemptEnd } from './exchange.ts';
 import { exchange } from './exchange.ts';
+import { outgoingCall } from './outgoing-call.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { refuse } from './respond.ts';
 
@@ -79,8 +79,10 @@ const attempt = async (
   parts: ProxyParts,
   call: ClientCall,
   number: number,
-  outgoing: { headers: Record<string, string>; path: string },
 ): Promise<AttemptEnd> => {
+  const { upstream, body } = call;
+  // Before the attempt is opened: what cannot be signed is no attempt.
+  const outgoing = await outgoingCall(parts, call, { upstream, method: 'POST', body });
   const record = openRecord(parts, call, number);
   const opened = parts.journal.open(record);
   try {
@@ -88,23 +90,14 @@ const attempt = async (
   } catch {
     return { next: 'refuse', why: 'cannot_meter' };
   }
-  const mayRetry = number < call.upstream.attempts_max;
+  const mayRetry = number < upstream.attempts_max;
   return exchange(parts, call, record, { durable: opened.durable, mayRetry, ...outgoing });
 };
 
 /** Serves an admitted call: attempts until one is answered, the bound is reached or the client has left. */
 export const serveMetered = async (parts: ProxyParts, call: ClientCall): Promise<void> => {
-  const base = new URL(call.upstream.base_url);
-  const outgoing = {
-    path: upstreamPath(base.pathname, call.route.path) + call.route.query,
-    headers: upstreamHeaders(
-      call.req.headers,
-      call.upstream.dialect,
-      parts.credentialOf(call.upstream),
-    ),
-  };
   for (let number = 1; !call.client.left(); number += 1) {
-    const end = await attempt(parts, call, number, outgoing);
+    const end = await attempt(parts, call, number);
     if (end.next === 'answered') return;
     if (end.next === 'refuse') {
       if (call.client.left()) return;

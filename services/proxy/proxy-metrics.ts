@@ -1,10 +1,15 @@
 import type { Metrics } from '../platform/metrics.ts';
 
-/** What the proxy counts. No tenant, key or model in labels. */
-export const createProxyMetrics = (
-  metrics: Metrics,
-  read: { inFlight: () => number; draining: () => number; signalLag: () => number | null },
-) => {
+/** What is read where the metrics are asked for. */
+export interface ProxyReadings {
+  inFlight: () => number;
+  draining: () => number;
+  signalLag: () => number | null;
+  operations: () => number;
+  oldestOperationS: () => number | null;
+}
+
+const createGauges = (metrics: Metrics, read: ProxyReadings): void => {
   metrics.gauge('proxy_calls_in_flight', 'Client calls being served.', read.inFlight);
   metrics.gauge('proxy_drains', 'Replies read to their end after the client left.', read.draining);
   metrics.gauge(
@@ -12,7 +17,27 @@ export const createProxyMetrics = (
     'Budget signals written but not yet obeyed.',
     read.signalLag,
   );
+  metrics.gauge(
+    'proxy_operations_pending',
+    'Background work and batches whose usage the provider will state later.',
+    read.operations,
+  );
+  metrics.gauge(
+    'proxy_operations_oldest_seconds',
+    'Age of the oldest work whose usage is not stated yet.',
+    read.oldestOperationS,
+  );
+};
+
+/** What the proxy counts. No tenant, key or model in labels. */
+export const createProxyMetrics = (metrics: Metrics, read: ProxyReadings) => {
+  createGauges(metrics, read);
   return {
+    operations: metrics.counter(
+      'proxy_operations_total',
+      'Work that ended later, by how its usage was settled. `given_up`: the provider never stated it; look at each.',
+      ['operation', 'outcome'],
+    ),
     attempts: metrics.counter(
       'proxy_attempts_total',
       'Upstream attempts closed, by wire format and ending.',
@@ -24,6 +49,16 @@ export const createProxyMetrics = (
     notMetered: metrics.counter(
       'proxy_not_metered_total',
       'Calls passed on that no provider bills (lists, token counts, files).',
+    ),
+    unattributed: metrics.counter(
+      'proxy_unattributed_calls_total',
+      'Calls let through without a dimension that their tenant or key requires, by dimension.',
+      ['dimension'],
+    ),
+    attributionDropped: metrics.counter(
+      'proxy_attribution_dropped_total',
+      "Values of other tools' headers, or of the body, that could not be kept as dimension or tag, by whose they were.",
+      ['source'],
     ),
     unreadable: metrics.counter(
       'proxy_usage_unreadable_total',

@@ -5,6 +5,7 @@ import type { ControlStateFollower } from '../platform/control-state.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
 import type { BudgetSignals } from './budget-signals.ts';
+import type { Follower } from './follow-operations.ts';
 import type { Forwarder } from './forward.ts';
 import type { ProxyMetrics } from './proxy-metrics.ts';
 
@@ -15,6 +16,7 @@ export interface ProxyParts {
   control: ControlStateFollower;
   signals: BudgetSignals;
   journal: AttemptJournal;
+  follower: Follower;
   forwarder: Forwarder;
   metrics: ProxyMetrics;
   clock: Clock;

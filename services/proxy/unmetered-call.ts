@@ -1,28 +1,27 @@
 import type { ClientCall } from './client-call.ts';
 import { ownHeaders } from './client-call.ts';
 import { createClientRelay } from './client-relay.ts';
-import { upstreamHeaders } from './core/headers.ts';
-import { upstreamPath } from './core/route.ts';
+import { outgoingCall } from './outgoing-call.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { refuse } from './respond.ts';
 
 /** Passes on a call that no provider bills: no records, no event, only a count. */
-export const serveUnmetered = (parts: ProxyParts, call: ClientCall): Promise<void> => {
+export const serveUnmetered = async (parts: ProxyParts, call: ClientCall): Promise<void> => {
   parts.metrics.notMetered.inc();
+  // A caller that looks whether its work is done shows that it may be.
+  const looked = /\/(?:responses|batches)\/([^/]+)$/.exec(call.route.path)?.[1];
+  if (looked !== undefined) parts.follower.wake(looked);
   const relay = createClientRelay(call.res, false, ownHeaders(call));
-  const base = new URL(call.upstream.base_url);
+  const { upstream } = call;
+  const body = call.body && call.body.length > 0 ? call.body : null;
+  const method = call.req.method ?? 'GET';
+  const outgoing = await outgoingCall(parts, call, { upstream, method, body });
   const { promise, resolve } = Promise.withResolvers<void>();
   const control = parts.forwarder.send(
     {
-      upstream: call.upstream,
-      method: call.req.method ?? 'GET',
-      path: upstreamPath(base.pathname, call.route.path) + call.route.query,
-      headers: upstreamHeaders(
-        call.req.headers,
-        call.upstream.dialect,
-        parts.credentialOf(call.upstream),
-      ),
-      body: call.body && call.body.length > 0 ? call.body : null,
+      upstream,
+      ...outgoing,
+      body,
     },
     {
       onStart: relay.start,

@@ -3,6 +3,7 @@ import type { SecretReference, Upstream } from '../../schemas/control-record.ts'
 import type { ControlStateFollower } from '../platform/control-state.ts';
 import type { Logger } from '../platform/logger.ts';
 import { isPublicAddress } from './safe-connect.ts';
+import { awsSigningOf } from './sign-aws.ts';
 
 const isPrivateHost = (url: string): boolean => {
   const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
@@ -17,7 +18,7 @@ export const upstreamProblems = (
   const problems: string[] = [];
   if (upstream.credential) {
     try {
-      resolveSecret(upstream.credential);
+      awsSigningOf(upstream, resolveSecret(upstream.credential));
     } catch (error) {
       problems.push(`upstream ${upstream.id}: ${(error as Error).message}`);
     }

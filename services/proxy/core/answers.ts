@@ -6,6 +6,7 @@ export interface Refusal {
   code:
     | 'invalid_api_key'
     | 'invalid_request'
+    | 'dimension_required'
     | 'request_too_large'
     | 'model_not_found'
     | 'upstream_not_found'

@@ -43,11 +43,31 @@ const NOT_ESTIMATED: ReadonlySet<Flavour> = new Set([
   'openai.speech',
   'openai.transcription',
   'openai.runs',
+  'openai.batch',
+  'anthropic.batch',
   'cohere.rerank',
   'mistral.ocr',
 ]);
 
-const LATER = new Set(['queued', 'in_progress', 'requires_action', 'cancelling']);
+const LATER: ReadonlySet<string> = new Set([
+  'queued',
+  'in_progress',
+  'requires_action',
+  'cancelling',
+  'canceling',
+  'validating',
+  'finalizing',
+]);
+/** Whether a status of the provider's says that its work goes on. */
+export const isUnderWay = (status: string | undefined): boolean => LATER.has(status ?? '');
+
+/** Endpoints that take work on and answer before it is done. */
+const WORKS_ON: ReadonlySet<Flavour> = new Set([
+  'openai.responses',
+  'openai.runs',
+  'openai.batch',
+  'anthropic.batch',
+]);
 
 /** Azure charges for a prompt its content filter refuses and for a call it could not finish in time; 401, 404 and 429 are free. */
 export const isBilledRefusal = (
@@ -106,8 +126,8 @@ const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcom
     return { ending: 'not_billed', ...NOTHING };
   }
   if (completeness === 'part') return partial(statement, outcome);
-  const works = attempt.flavour === 'openai.responses' || attempt.flavour === 'openai.runs';
-  if (outcome.kind === 'complete' && works && LATER.has(statement.finishReason ?? '')) {
+  const works = WORKS_ON.has(attempt.flavour);
+  if (outcome.kind === 'complete' && works && isUnderWay(statement.finishReason)) {
     return { ending: 'pending', ...NOTHING };
   }
   const promptWorkedOn = outcome.kind !== 'timeout' && outcome.kind !== 'complete';

@@ -15,6 +15,10 @@ export interface Statement {
   tier?: string;
   geo?: string;
   finishReason?: string;
+  /** The provider's id of the work, by which its end can be asked for. */
+  workId?: string;
+  /** When the provider finished work of its own pace. */
+  completedAt?: string;
 }
 
 /** One server-sent event, parsed by the shell. */
@@ -61,6 +65,12 @@ export const asWord = (value: unknown, maxLength: number): string | undefined =>
 /** A short text in lower case, such as a tier. Measured afterwards: some capitals are one letter and become two. */
 export const asLowerWord = (value: unknown, maxLength: number): string | undefined =>
   asWord(asWord(value, maxLength)?.toLowerCase(), maxLength);
+
+/** Seconds since 1970 as an instant; anything else is as if it was not stated. */
+export const asInstant = (value: unknown): string | undefined =>
+  typeof value === 'number' && value > 0 && value < 7_258_118_400
+    ? new Date(Math.floor(value * 1000)).toISOString()
+    : undefined;
 
 /** Longest text kept for an estimate, in UTF-16 units; what comes later is not estimated. */
 const TEXT_SEEN_MAX = 1_048_576;

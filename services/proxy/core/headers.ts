@@ -8,7 +8,18 @@ export const headerOf = (headers: HeaderValues, name: string): string | undefine
   return Array.isArray(value) ? value[0] : value;
 };
 
-const KEY_HEADERS = ['x-reckoner-key', 'authorization', 'x-api-key', 'x-goog-api-key', 'api-key'];
+/** Where SDKs put keys, our own name first; behind them the headers other gateways take theirs in. */
+const KEY_HEADERS = [
+  'x-reckoner-key',
+  'authorization',
+  'x-api-key',
+  'x-goog-api-key',
+  'api-key',
+  'x-bf-vk',
+  'x-portkey-virtual-key',
+  'x-portkey-api-key',
+  'helicone-auth',
+];
 
 /** The virtual key a caller presents, in whichever header its SDK puts keys; null when there is none. */
 export const presentedKey = (headers: HeaderValues): string | null => {
@@ -73,6 +84,15 @@ const KEY_HEADER: Partial<Record<Dialect, string>> = {
   gemini: 'x-goog-api-key',
 };
 
+const decodedName = (pair: string): string => {
+  const [name = ''] = pair.split('=', 1);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+};
+
 const credentialHeader = (dialect: Dialect, credential: string): Record<string, string> => {
   const header = KEY_HEADER[dialect];
   // An access token of Google Cloud (Vertex) is no API key and goes as a bearer token.
@@ -81,6 +101,9 @@ const credentialHeader = (dialect: Dialect, credential: string): Record<string, 
     ? { authorization: `Bearer ${credential}` }
     : { [header]: credential };
 };
+
+/** What belongs to a signature for AWS: with the house's credential a caller's own, and its session, stay here. */
+const SIGNATURE_PARTS = new Set(['x-amz-security-token', 'x-amz-date', 'x-amz-content-sha256']);
 
 /** A request the caller has signed for AWS itself, for a Bedrock upstream that has no credential of its own. */
 const signature = (headers: HeaderValues, dialect: Dialect): Record<string, string> => {
@@ -92,7 +115,8 @@ const signature = (headers: HeaderValues, dialect: Dialect): Record<string, stri
 
 /**
  * Headers that travel upstream: rebuilt from a list of what providers read, so that keys, cookies, tags and anything a proxy in
- * front added stay here. The credential is the upstream's own.
+ * front added stay here. The credential is the upstream's own: a caller's token (an OAuth user of a coding agent keeps one in
+ * `Authorization` and sends the virtual key in `x-reckoner-key`) never goes where the house's credential goes.
  */
 export const upstreamHeaders = (
   headers: HeaderValues,
@@ -105,12 +129,26 @@ export const upstreamHeaders = (
   for (const [name, value] of Object.entries(headers)) {
     const known = UPSTREAM_NAMES.has(name) || prefixes.some((p) => name.startsWith(p));
     if (!known || value === undefined || dropped.has(name) || NOT_FOR_UPSTREAM.has(name)) continue;
+    if (credential !== null && SIGNATURE_PARTS.has(name)) continue;
     kept[name] = Array.isArray(value) ? value.join(', ') : value;
   }
   kept['accept-encoding'] = 'identity';
   const proof =
     credential === null ? signature(headers, dialect) : credentialHeader(dialect, credential);
   return { ...kept, ...proof };
+};
+
+/** Names under which credentials and signatures travel in addresses. */
+const SECRET_PARAMETER = /^(key|api[-_]?key|access_token|token|x-amz-.*)$/i;
+
+/** The query as it goes upstream: as it came, but for a caller's own credential. With its question mark, or empty. */
+export const upstreamQuery = (query: string, hasCredential: boolean): string => {
+  if (query === '' || !hasCredential) return query;
+  const kept = query
+    .slice(1)
+    .split('&')
+    .filter((pair) => !SECRET_PARAMETER.test(decodedName(pair)));
+  return kept.length === 0 ? '' : `?${kept.join('&')}`;
 };
 
 const NOT_FOR_CLIENTS = new Set(['set-cookie', 'set-cookie2', 'alt-svc', 'content-length']);

@@ -2,6 +2,7 @@ import type { UnitQuantities } from '../../../schemas/usage-event.ts';
 import type { Flavour } from '../../../schemas/words.ts';
 import type { ReplyReader } from './flavour.ts';
 import { createAnthropicMessagesReader } from './flavours/anthropic-messages.ts';
+import { createBatchJobReader } from './flavours/batch-job.ts';
 import { createBedrockConverseReader } from './flavours/bedrock-converse.ts';
 import { createBedrockInvokeReader } from './flavours/bedrock-invoke.ts';
 import { createCohereReader } from './flavours/cohere.ts';
@@ -27,7 +28,9 @@ const READERS: Record<Flavour, (asked: UnitQuantities) => ReplyReader> = {
   'openai.speech': createOpenAiSpeechReader,
   'openai.transcription': createOpenAiTranscriptionReader,
   'openai.runs': createOpenAiRunsReader,
+  'openai.batch': createBatchJobReader,
   'anthropic.messages': createAnthropicMessagesReader,
+  'anthropic.batch': createBatchJobReader,
   'gemini.generate': createGeminiGenerateReader,
   'gemini.embed': createGeminiEmbedReader,
   'gemini.cache': createGeminiCacheReader,

@@ -15,6 +15,8 @@ export interface RequestFacts {
   maxOutputTokens?: number;
   /** Units the request itself states, where the reply will not: characters to be spoken. */
   asked?: UnitQuantities;
+  /** The caller forbids the provider to keep the reply: nobody can ask for it again. */
+  notStored?: true;
 }
 
 /** What a request says beside its JSON body. */
@@ -82,6 +84,7 @@ export const requestFacts = (body: JsonObject | null, about?: RequestAbout): Req
     ...(model === undefined ? {} : { model }),
     ...(tier === undefined ? {} : { tier }),
     ...(sane ? { maxOutputTokens: maximum } : {}),
+    ...(body?.['store'] === false ? { notStored: true as const } : {}),
   };
 };
 

@@ -51,6 +51,9 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/responses(\/compact)?$/, 'openai.responses'],
   [/\/embeddings$/, 'openai.embeddings'],
   [/\/messages$/, 'anthropic.messages'],
+  [/\/messages\/batches$/, 'anthropic.batch'],
+  [/\/batches$/, 'openai.batch'],
+  [/\/batches\/[^/]+\/cancel$/, null],
   [/\/messages\/count_tokens$/, null],
   [/\/responses\/input_tokens$/, null],
   [/\/responses\/[^/]+\/cancel$/, null],
@@ -81,7 +84,7 @@ const plainSpelling = (path: string): string => {
  * Chosen by endpoint, never by vendor. A POST to an endpoint nobody told us about may well be billed: it is metered. Free is only
  * what is spelt exactly so; another spelling of a billed endpoint is that endpoint.
  */
-const flavourOf = (method: string, path: string): Flavour | null => {
+export const flavourOf = (method: string, path: string): Flavour | null => {
   if (method !== 'POST') return null;
   for (const [pattern, flavour] of ENDPOINTS) if (pattern.test(path)) return flavour;
   const plain = plainSpelling(path);

@@ -4,7 +4,7 @@ type Figures = Pick<Statement, 'classes'> & Partial<Pick<Statement, 'units' | 'p
 
 /** What a reply says beside its figures; undefined where it is silent. */
 export type About = {
-  [Name in 'rawUsage' | 'model' | 'tier' | 'geo' | 'finishReason']?: string | undefined;
+  [Name in 'rawUsage' | 'model' | 'tier' | 'geo' | 'finishReason' | 'workId']?: string | undefined;
 };
 
 /**

@@ -147,7 +147,7 @@ describe('credentials', () => {
   test.each([
     ['openai', { authorization: 'Bearer secret' }],
     ['cohere', { authorization: 'Bearer secret' }],
-    ['bedrock', { authorization: 'Bearer secret', 'x-amz-date': '20261121T000000Z' }],
+    ['bedrock', { authorization: 'Bearer secret' }],
     ['anthropic', { 'x-api-key': 'secret' }],
     ['azure', { 'api-key': 'secret', 'x-ms-client-request-id': 'abc' }],
     ['gemini', { 'x-goog-api-key': 'secret' }],

@@ -35,6 +35,7 @@ export const createOpenAiChatReader = (rules: { thinkingInTotal?: boolean } = {}
   let finishReason: string | undefined;
   /** The usage stands in a whole reply, or in a chunk of its own behind all choices. */
   let final = false;
+  let workId: string | undefined;
 
   const readUsage = (source: string, object: JsonObject): void => {
     const groq = asObject(object['x_groq']);
@@ -54,6 +55,7 @@ export const createOpenAiChatReader = (rules: { thinkingInTotal?: boolean } = {}
     if (!object) return;
     model = asWord(object['model'], 200) ?? model;
     tier = asLowerWord(object['service_tier'], 64) ?? tier;
+    workId = asWord(object['id'], 200) ?? workId;
     for (const choice of asArray(object['choices']).map(asObject)) {
       finishReason = asWord(choice?.['finish_reason'], 64) ?? finishReason;
       seeChoice(choice, seen);
@@ -72,7 +74,7 @@ export const createOpenAiChatReader = (rules: { thinkingInTotal?: boolean } = {}
   const statement = (): Statement => {
     const stated = usage;
     return makeStatement(
-      { rawUsage, model, tier, finishReason },
+      { rawUsage, model, tier, finishReason, workId },
       stated && (() => figuresOf(stated)),
       // Hosts that state the usage so far in every chunk (xAI, vLLM) have not stated all of it before a choice has finished.
       final || finishReason !== undefined ? 'full' : 'part',

@@ -1,7 +1,7 @@
 import type { UnitQuantities } from '../../../../schemas/usage-event.ts';
 import { keepRawUsage } from '../counts.ts';
 import type { JsonObject, ReplyEvent, ReplyReader, Statement } from '../flavour.ts';
-import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
+import { asArray, asInstant, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 import { readOpenAiUsage } from './openai-usage.ts';
 
@@ -45,9 +45,13 @@ export const createOpenAiResponsesReader = (): ReplyReader => {
   let tier: string | undefined;
   let finishReason: string | undefined;
   let output: readonly unknown[] = [];
+  let workId: string | undefined;
+  let completedAt: string | undefined;
 
   const readResponse = (source: string, response: JsonObject, path: readonly string[]): void => {
     model = asWord(response['model'], 200) ?? model;
+    workId = asWord(response['id'], 200) ?? workId;
+    completedAt = asInstant(response['completed_at']) ?? completedAt;
     tier = asLowerWord(response['service_tier'], 64) ?? tier;
     const incomplete = asObject(response['incomplete_details'])?.['reason'];
     finishReason = asWord(incomplete ?? response['status'], 64) ?? finishReason;
@@ -65,7 +69,10 @@ export const createOpenAiResponsesReader = (): ReplyReader => {
     const response = asObject(event?.['response']);
     if (!response) return;
     if (typeof type === 'string' && FINAL.has(type)) readResponse(source, response, ['response']);
-    else model = asWord(response['model'], 200) ?? model;
+    else {
+      model = asWord(response['model'], 200) ?? model;
+      workId = asWord(response['id'], 200) ?? workId;
+    }
   };
 
   const statement = (): Statement => {
@@ -74,6 +81,8 @@ export const createOpenAiResponsesReader = (): ReplyReader => {
       ...(model === undefined ? {} : { model }),
       ...(tier === undefined ? {} : { tier }),
       ...(finishReason === undefined ? {} : { finishReason }),
+      ...(workId === undefined ? {} : { workId }),
+      ...(completedAt === undefined ? {} : { completedAt }),
     };
     if (!usage) return { completeness: 'none', classes: {}, units: {}, ...about };
     try {

@@ -1,0 +1,146 @@
+import type { PendingOperation } from '../../../schemas/pending-operation.ts';
+import type { UsageEvent } from '../../../schemas/usage-event.ts';
+import { isUnderWay } from './close-attempt.ts';
+import type { Statement } from './flavour.ts';
+import { CORRECTION_TRIES_MAX } from './follow-plan.ts';
+
+type Fact = PendingOperation['fact'];
+
+/** What came back when the provider was asked. `status` null: no answer. */
+export interface Answer {
+  status: number | null;
+  statement: Statement;
+}
+
+/** What to do about an operation after an answer. */
+export type Step =
+  | { next: 'ask_again' }
+  | { next: 'settle' }
+  /** Nothing will come any more. */
+  | { next: 'give_up'; why: 'deadline' | 'gone' | 'tries' };
+
+/** The provider has no such work (any more). Asked thrice, since a new one may not be everywhere yet. */
+const GONE = new Set([404, 410]);
+const GONE_TRIES = 3;
+
+/**
+ * Decides about a single call asked for again (not about a batch's results).
+ * @param tries questions so far, this one included.
+ */
+export const decideStep = (
+  operation: PendingOperation,
+  answer: Answer,
+  at: { tries: number; now: string },
+): Step => {
+  const { statement, status } = answer;
+  const answered = status === 200 && !isUnderWay(statement.finishReason);
+  const stated = statement.completeness === 'full';
+  if (answered && (stated || (!operation.corrects && statement.finishReason !== undefined))) {
+    return { next: 'settle' };
+  }
+  if (at.now >= operation.deadline) return { next: 'give_up', why: 'deadline' };
+  if (status !== null && GONE.has(status) && at.tries >= GONE_TRIES) {
+    return { next: 'give_up', why: 'gone' };
+  }
+  if (
+    operation.corrects &&
+    at.tries >= CORRECTION_TRIES_MAX &&
+    !isUnderWay(statement.finishReason)
+  ) {
+    return { next: 'give_up', why: 'tries' };
+  }
+  return { next: 'ask_again' };
+};
+
+/** What the new fact takes over: who, what for, where; not what was known about usage. */
+const identityOf = (fact: Fact) => {
+  const {
+    classes: _classes,
+    units: _units,
+    estimate: _estimate,
+    parts: _parts,
+    raw_usage: _raw,
+    ending: _ending,
+    supersedes: _supersedes,
+    finish_reason: _reason,
+    ...identity
+  } = fact;
+  return identity;
+};
+
+const NOTHING = { classes: {}, units: {} };
+
+/** Ended without a word about usage: what failed or was called off costs nothing, what was done is not zero. */
+const NOT_DONE = new Set(['failed', 'cancelled', 'canceled', 'expired']);
+
+const figuresOf = (
+  fact: Fact,
+  statement: Statement,
+): Pick<UsageEvent, 'ending' | 'classes' | 'units'> & Partial<Pick<UsageEvent, 'parts'>> => {
+  if (statement.completeness === 'full') {
+    return {
+      ending: fact.error_kind === 'client_left' ? 'drained' : 'reported',
+      classes: statement.classes,
+      units: statement.units,
+      ...(statement.parts ? { parts: statement.parts } : {}),
+    };
+  }
+  const nothingDone =
+    statement.completeness === 'none' && NOT_DONE.has(statement.finishReason ?? '');
+  return { ending: nothingDone ? 'not_billed' : 'unknown', ...NOTHING };
+};
+
+/** Identity and time of a fact about to be written. */
+export interface Writing {
+  eventId: string;
+  /** Of the run that writes it, in whose sequence it takes part. */
+  bootId: string;
+  now: string;
+}
+
+const statedOf = (statement: Statement): Partial<Fact> => ({
+  ...(statement.finishReason === undefined ? {} : { finish_reason: statement.finishReason }),
+  ...(statement.model === undefined ? {} : { model: statement.model }),
+  ...(statement.tier === undefined ? {} : { tier: statement.tier }),
+  ...(statement.geo === undefined ? {} : { geo: statement.geo }),
+  ...(statement.rawUsage === undefined ? {} : { raw_usage: statement.rawUsage }),
+});
+
+/**
+ * The fact that takes the place of the one that stood until now. Of background work the provider's own time of completion decides price and
+ * period; a call that ran to its end before us is corrected in the time it was made.
+ */
+export const settledFact = (
+  operation: PendingOperation,
+  statement: Statement,
+  writing: Writing,
+): Fact => {
+  const { fact, corrects } = operation;
+  const completedAt = statement.completedAt ?? writing.now;
+  return {
+    ...identityOf(fact),
+    ...statedOf(statement),
+    event_id: writing.eventId,
+    boot_id: writing.bootId,
+    supersedes: fact.event_id,
+    closed_at: writing.now,
+    ...(corrects
+      ? {}
+      : {
+          provider_completed_at: completedAt,
+          duration_ms: Math.max(0, Date.parse(completedAt) - Date.parse(fact.event_ts)),
+        }),
+    ...figuresOf(fact, statement),
+  };
+};
+
+/** The fact of work whose end was never learnt. Its usage is not zero: it is unknown. */
+export const givenUpFact = (operation: PendingOperation, writing: Writing): Fact => ({
+  ...identityOf(operation.fact),
+  event_id: writing.eventId,
+  boot_id: writing.bootId,
+  supersedes: operation.fact.event_id,
+  closed_at: writing.now,
+  ending: 'unknown',
+  ...NOTHING,
+});

@@ -1,0 +1,162 @@
+import type { Upstream } from '../../schemas/control-record.ts';
+import type { PendingOperation } from '../../schemas/pending-operation.ts';
+import type { Clock } from '../platform/clock.ts';
+import { toInstant } from '../platform/clock.ts';
+import type { EventLog } from '../platform/event-log.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Asker } from './ask-upstream.ts';
+import { askUpstream, NO_ANSWER } from './ask-upstream.ts';
+import type { AttemptJournal } from './attempt-journal.ts';
+import { statusTarget } from './core/follow-plan.ts';
+import { createOperationReader } from './core/operation-readers.ts';
+import type { Writing } from './core/settle-operation.ts';
+import { decideStep, givenUpFact, settledFact } from './core/settle-operation.ts';
+import { derivedId } from './derived-id.ts';
+import type { FollowPace } from './follow-turns.ts';
+import { createTurns } from './follow-turns.ts';
+import { loadOperations, operationTombstone } from './operation-store.ts';
+import type { ProxyMetrics } from './proxy-metrics.ts';
+
+export interface FollowerDeps extends Asker {
+  log: EventLog;
+  journal: AttemptJournal;
+  bootId: string;
+  upstreamOf: (id: string) => Upstream | undefined;
+  clock: Clock;
+  logger: Logger;
+  metrics: ProxyMetrics;
+  pace: FollowPace;
+}
+
+/** Follows work that this proxy's upstreams finish later, each to its end, however often clients ask. */
+export interface Follower {
+  /** Follows on from now; its record is in the log already. */
+  follow(operation: PendingOperation): void;
+  /** Takes up what earlier runs left. Resolves when that is read. */
+  start(): Promise<void>;
+  /** A client saw the work under this id; ask soon. */
+  wake(workId: string): void;
+  pending(): number;
+  /** Since the oldest fact that still waits, in seconds; null when none does. */
+  oldestAgeS(): number | null;
+  /** Stops asking. What is not settled is taken up by the next run. */
+  close(): Promise<void>;
+}
+
+export const DEFAULT_PACE: FollowPace = { baseMs: 5_000, maxMs: 600_000 };
+const ASKING_MAX = 8;
+/** Operations in memory; more wait in the log until there is room. */
+const FOLLOWED_MAX = 20_000;
+
+const writingOf = (deps: FollowerDeps, operation: PendingOperation): Writing => ({
+  eventId: derivedId(operation.fact.event_id, 'settled'),
+  bootId: deps.bootId,
+  now: toInstant(deps.clock.nowMs()),
+});
+
+const giveUp = async (
+  deps: FollowerDeps,
+  operation: PendingOperation,
+  why: string,
+): Promise<void> => {
+  const { fact, corrects } = operation;
+  deps.metrics.operations.inc({ operation: operation.operation, outcome: 'given_up' });
+  deps.logger[corrects ? 'info' : 'error'](
+    { event_id: fact.event_id, upstream: fact.upstream, operation: operation.operation, why },
+    corrects
+      ? 'the provider states no usage for a call that was estimated; the estimate stands'
+      : 'the usage of work that was taken on will never be known; the event is unknown',
+  );
+  await deps.journal.record(corrects ? [] : [givenUpFact(operation, writingOf(deps, operation))], [
+    operationTombstone(operation),
+  ]);
+};
+
+/**
+ * One question about one operation.
+ * @returns true when it has ended.
+ */
+const ask = async (
+  deps: FollowerDeps,
+  operation: PendingOperation,
+  about: { tries: number; signal: AbortSignal },
+): Promise<boolean> => {
+  const { signal } = about;
+  const upstream = deps.upstreamOf(operation.fact.upstream);
+  const reader = createOperationReader(operation.operation);
+  const answer = upstream
+    ? await askUpstream(deps, { upstream, target: statusTarget(operation), signal })
+    : NO_ANSWER;
+  if (signal.aborted) return false;
+  if (answer.status === 200 && answer.body !== undefined) {
+    reader.readBody(answer.source, answer.body);
+  }
+  const statement = reader.statement();
+  const step = decideStep(
+    operation,
+    { status: answer.status, statement },
+    { tries: about.tries + 1, now: toInstant(deps.clock.nowMs()) },
+  );
+  if (step.next === 'give_up') await giveUp(deps, operation, step.why);
+  if (step.next === 'settle') {
+    const fact = settledFact(operation, statement, writingOf(deps, operation));
+    await deps.journal.record([fact], [operationTombstone(operation)]);
+    deps.metrics.operations.inc({ operation: operation.operation, outcome: fact.ending });
+  }
+  return step.next !== 'ask_again';
+};
+
+export const createFollower = (deps: FollowerDeps): Follower => {
+  const stopping = new AbortController();
+  let leftInLog = false;
+  let loading = false;
+
+  const follow = (operation: PendingOperation): void => {
+    const id = operation.fact.event_id;
+    if (turns.size() < FOLLOWED_MAX) turns.add(id, operation);
+    else if (!turns.has(id)) leftInLog = true;
+  };
+  /** Ended since the log was last read: what was read then may still name them. */
+  const ended = new Set<string>();
+  const load = async (): Promise<void> => {
+    leftInLog = false;
+    loading = true;
+    ended.clear();
+    for (const operation of await loadOperations(deps.log, deps.clock)) {
+      if (!ended.has(operation.fact.event_id)) follow(operation);
+    }
+    loading = false;
+  };
+  // A log that refuses: the operation is still in it and is asked about again.
+  const onFailed = (error: unknown): void =>
+    deps.logger.error({ error: (error as Error).name }, 'following an operation failed');
+  const turns = createTurns<PendingOperation>({
+    clock: deps.clock,
+    pace: deps.pace,
+    atOnce: ASKING_MAX,
+    ask: async (operation, tries) => {
+      const isOver = await ask(deps, operation, { tries, signal: stopping.signal });
+      if (isOver && loading) ended.add(operation.fact.event_id);
+      if (leftInLog && turns.size() <= FOLLOWED_MAX / 2) await load();
+      return isOver;
+    },
+    onFailed,
+  });
+  return {
+    follow,
+    start: load,
+    wake: (workId) => turns.hasten(({ id }) => id === workId),
+    pending: () => turns.size(),
+    oldestAgeS: () => {
+      let oldest: string | undefined;
+      for (const { fact } of turns.items()) {
+        if (oldest === undefined || fact.closed_at < oldest) oldest = fact.closed_at;
+      }
+      return oldest === undefined ? null : (deps.clock.nowMs() - Date.parse(oldest)) / 1000;
+    },
+    close: async () => {
+      stopping.abort();
+      await turns.close();
+    },
+  };
+};

@@ -1,0 +1,136 @@
+import type { Clock } from '../platform/clock.ts';
+import { nextAskMs } from './core/follow-plan.ts';
+
+/** When something is asked about again: from `baseMs`, doubling up to `maxMs`. */
+export interface FollowPace {
+  baseMs: number;
+  maxMs: number;
+}
+
+/** Things to ask about again and again, each until it is done: at most `atOnce` at a time, each at its own pace. */
+export interface Turns<Item> {
+  /** Asked about for the first time after the pace's base. Known keys are left alone. */
+  add(key: string, item: Item): void;
+  has(key: string): boolean;
+  /** Brings the next question about an item forward. */
+  hasten(matches: (item: Item) => boolean): void;
+  items(): Iterable<Item>;
+  size(): number;
+  /** Asks no more. Resolves when the questions under way have ended. */
+  close(): Promise<void>;
+}
+
+interface Place<Item> {
+  item: Item;
+  tries: number;
+  dueMs: number;
+  asking: boolean;
+}
+
+export interface TurnsOptions<Item> {
+  clock: Clock;
+  pace: FollowPace;
+  atOnce: number;
+  /** @param tries questions before this one. Resolves true when the item is done. A rejection counts as "ask again". */
+  ask: (item: Item, tries: number) => Promise<boolean>;
+  onFailed: (error: unknown) => void;
+}
+
+class TurnsOfMany<Item> implements Turns<Item> {
+  readonly #options: TurnsOptions<Item>;
+  readonly #places = new Map<string, Place<Item>>();
+  readonly #asking = new Set<Promise<void>>();
+  #timer: NodeJS.Timeout | undefined;
+  #armedMs = Number.POSITIVE_INFINITY;
+  #closed = false;
+
+  constructor(options: TurnsOptions<Item>) {
+    this.#options = options;
+  }
+
+  add(key: string, item: Item): void {
+    if (this.#places.has(key)) return;
+    const place: Place<Item> = { item, tries: 0, dueMs: 0, asking: false };
+    this.#schedule(place);
+    this.#places.set(key, place);
+    this.#arm(place.dueMs);
+  }
+
+  has(key: string): boolean {
+    return this.#places.has(key);
+  }
+
+  hasten(matches: (item: Item) => boolean): void {
+    const { clock, pace } = this.#options;
+    for (const place of this.#places.values()) {
+      if (!matches(place.item)) continue;
+      place.dueMs = Math.min(place.dueMs, clock.monotonicMs() + pace.baseMs);
+      this.#arm(place.dueMs);
+    }
+  }
+
+  *items(): Iterable<Item> {
+    for (const { item } of this.#places.values()) yield item;
+  }
+
+  size(): number {
+    return this.#places.size;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await Promise.all(this.#asking);
+  }
+
+  #schedule(place: Place<Item>): void {
+    const { clock, pace } = this.#options;
+    place.dueMs = clock.monotonicMs() + nextAskMs(place.tries, pace, Math.random());
+  }
+
+  /** Makes sure of a turn at that time. */
+  #arm(atMs: number): void {
+    if (this.#closed || atMs >= this.#armedMs) return;
+    clearTimeout(this.#timer);
+    this.#armedMs = atMs;
+    const waitMs = Math.max(1, atMs - this.#options.clock.monotonicMs());
+    this.#timer = setTimeout(() => this.#turn(), waitMs);
+    this.#timer.unref();
+  }
+
+  /** Asks what is due, as far as there are places, and sleeps until the next is. */
+  #turn(): void {
+    if (this.#closed) return;
+    this.#armedMs = Number.POSITIVE_INFINITY;
+    const nowMs = this.#options.clock.monotonicMs();
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const [key, place] of this.#places) {
+      if (place.asking) continue;
+      if (place.dueMs <= nowMs && this.#asking.size < this.#options.atOnce) this.#ask(key, place);
+      else nextMs = Math.min(nextMs, place.dueMs);
+    }
+    // With no place free the end of a question makes the next turn.
+    if (this.#asking.size < this.#options.atOnce) this.#arm(nextMs);
+  }
+
+  #ask(key: string, place: Place<Item>): void {
+    place.asking = true;
+    const run = this.#options
+      .ask(place.item, place.tries)
+      .then((done) => {
+        if (done) this.#places.delete(key);
+      })
+      .catch(this.#options.onFailed)
+      .finally(() => {
+        this.#asking.delete(run);
+        place.asking = false;
+        place.tries += 1;
+        this.#schedule(place);
+        this.#turn();
+      });
+    this.#asking.add(run);
+  }
+}
+
+export const createTurns = <Item>(options: TurnsOptions<Item>): Turns<Item> =>
+  new TurnsOfMany(options);
