@@ -22,6 +22,7 @@ import { startRater } from '../rater/main.ts';
 import type { Reconciler } from '../reconciler/main.ts';
 import { createReconciler } from '../reconciler/main.ts';
 import { readItemsCsv } from '../reconciler/sources/items-csv.ts';
+import { startAcknowledging } from './acknowledge-logs.ts';
 import type { OpenLogs } from './open-logs.ts';
 import { openBackOfficeLogs } from './open-logs.ts';
 import { announceReady, runUntilStopped } from './run-process.ts';
@@ -167,9 +168,14 @@ export const runBackOfficeProcess = async (
   const desk = await startDesk(pipeline, { logs, warehouse }, loaded);
   logger.info({ url: desk.url }, 'back office ready');
   announceReady({ name: 'back-office', url: desk.url });
+  const acknowledging = startAcknowledging(logs.acknowledged, logger);
   const { control, rater, budget, ledger } = pipeline;
   return runUntilStopped(
-    { services: [control, ledger, budget, rater, desk], resources: [warehouse, logs], logger },
+    {
+      services: [control, ledger, budget, rater, desk, acknowledging],
+      resources: [warehouse, logs],
+      logger,
+    },
     CLOSE_TIMEOUT_MS,
   );
 };

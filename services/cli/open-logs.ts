@@ -4,17 +4,21 @@ import type { ProcessConfig } from '../../schemas/house-config.ts';
 import type { EventLog, OffsetStore } from '../platform/event-log.ts';
 import { openKafkaEventLog } from '../platform/kafka-event-log.ts';
 import { openLmdbEventLog, openLmdbEventLogReader } from '../platform/lmdb-event-log.ts';
+import type { Acknowledging } from '../platform/log-acknowledgement.ts';
 import { wasAnnounced } from '../platform/log-directory-lock.ts';
+import type { LogOnDisk } from '../platform/log-room.ts';
 import type { Logger } from '../platform/logger.ts';
 
 /** The logs one process works with, by what it uses them for. With LMDB they are several, in a cluster one Kafka. */
 export interface OpenLogs {
   /** This process's own environment on local disk. */
-  readonly local: EventLog & OffsetStore;
+  readonly local: EventLog & OffsetStore & LogOnDisk;
   /** Where the house's shared records are: rated usage, signals, control records. */
   readonly house: EventLog;
   /** Where usage events are read from. */
   readonly usageEvents: readonly EventLog[];
+  /** Logs of other processes whose writers want to know what need not be kept; none in a cluster. */
+  readonly acknowledged: readonly (EventLog & Acknowledging)[];
   close(): Promise<void>;
 }
 
@@ -68,10 +72,11 @@ export const openBackOfficeLogs = async (options: OpenLogsOptions): Promise<Open
       local,
       house: kafka,
       usageEvents: [kafka],
+      acknowledged: [],
       close: () => closeAll([kafka, local]),
     };
   }
-  const readers: EventLog[] = [];
+  const readers: (EventLog & Acknowledging)[] = [];
   for (const proxyId of proxyIdsOf(options)) {
     readers.push(
       await openLmdbEventLogReader({
@@ -81,7 +86,13 @@ export const openBackOfficeLogs = async (options: OpenLogsOptions): Promise<Open
       }),
     );
   }
-  return { local, house: local, usageEvents: readers, close: () => closeAll([...readers, local]) };
+  return {
+    local,
+    house: local,
+    usageEvents: readers,
+    acknowledged: readers,
+    close: () => closeAll([...readers, local]),
+  };
 };
 
 /** Opens a proxy's own log and the house's for reading. */
@@ -96,5 +107,11 @@ export const openProxyLogs = async (options: OpenLogsOptions): Promise<OpenLogs>
       name: BACK_OFFICE,
       offsets: local,
     }));
-  return { local, house, usageEvents: [local], close: () => closeAll([house, local]) };
+  return {
+    local,
+    house,
+    usageEvents: [local],
+    acknowledged: [],
+    close: () => closeAll([house, local]),
+  };
 };

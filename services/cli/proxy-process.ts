@@ -2,11 +2,12 @@ import { systemClock } from '../platform/clock.ts';
 import type { LoadedConfig } from '../platform/config.ts';
 import { houseSecret } from '../platform/config.ts';
 import { followControlState } from '../platform/control-state.ts';
+import { TAKEN_OVER } from '../platform/log-acknowledgement.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
 import type { RunningService } from '../platform/running-service.ts';
 import { startProxy } from '../proxy/main.ts';
-import { startShipper } from '../proxy/shipper.ts';
+import { SHIPPER_GROUP, startShipper } from '../proxy/shipper.ts';
 import { openProxyLogs } from './open-logs.ts';
 import { announceReady, runUntilStopped } from './run-process.ts';
 
@@ -26,6 +27,8 @@ export const runProxyProcess = async (loaded: LoadedConfig): Promise<number> => 
   const proxy = await startProxy({
     config: config.proxy,
     localLog: logs.local,
+    room: () => logs.local.room(),
+    takenOverBy: config.event_log.kind === 'kafka' ? SHIPPER_GROUP : TAKEN_OVER,
     control,
     signals: [logs.house],
     pepper,

@@ -137,6 +137,9 @@ const createRecorder = (deps: LedgerDeps, counts: Counters) => {
   };
 };
 
+/** The group that takes usage events into the archive. What it has committed need not be kept in a log. */
+export const ARCHIVE_GROUP = 'archive';
+
 const consumeFacts = <Kind extends 'usageEvent' | 'ratedUsage'>(
   deps: LedgerDeps,
   source: {
@@ -172,7 +175,7 @@ const startConsumers = (deps: LedgerDeps, pieces: Pieces, counts: Counters) => {
       logs: deps.usageEvents,
       topic: TOPICS.usageEvents.name,
       kind: 'usageEvent',
-      group: 'archive',
+      group: ARCHIVE_GROUP,
     },
     async (records) => record('usage', await pieces.archive.ingest(records.map(usageFact))),
   );

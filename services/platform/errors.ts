@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'LOG_READ_ONLY'
   | 'LOG_FULL'
   | 'LOG_APPEND_FAILED'
+  | 'LOG_BROKEN'
   | 'LOG_TRIMMED'
   | 'LOG_GAP'
   | 'LOG_CLOSED'

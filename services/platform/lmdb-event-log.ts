@@ -4,6 +4,7 @@ import { type Key, open, type RootDatabase } from 'lmdb';
 import type { TopicName } from '../../schemas/topics.ts';
 import { PARTITIONS } from '../../schemas/topics.ts';
 import type { EventLog, OffsetStore, Position, StoredEntry } from './event-log.ts';
+import type { Acknowledging } from './log-acknowledgement.ts';
 import {
   decodeEntry,
   decodeHeads,
@@ -21,6 +22,7 @@ import {
 import { directoryUnusable, lockDirectory } from './log-directory-lock.ts';
 import type { LogEnvironment, OffsetOwner, Write, Written } from './log-environment.ts';
 import { LogReader } from './log-reader.ts';
+import type { LogOnDisk, PagesInBytes } from './log-room.ts';
 import type { Head } from './log-state.ts';
 import type { ReadBounds, ReadResult } from './log-subscription.ts';
 import { serveWakes } from './log-wake-socket.ts';
@@ -61,6 +63,16 @@ const reasonOf = async (error: unknown): Promise<never> => {
   if (error instanceof Error && 'commitError' in error) await error.commitError;
   throw error;
 };
+
+/** What lmdb says of a tree, counted in pages. */
+interface Tree {
+  treeBranchPageCount: number;
+  treeLeafPageCount: number;
+  overflowPages: number;
+}
+type Stats = Tree & { pageSize: number; lastPageNumber: number; free: Tree };
+const pagesOf = (tree: Tree): number =>
+  tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages;
 
 const handled = <T>(promise: Promise<T>): Promise<T> => {
   promise.catch(() => undefined);
@@ -123,6 +135,13 @@ class LmdbEnvironment implements LogEnvironment {
 
   offsetsOf(owner: OffsetOwner): ReadonlyMap<number, number> {
     return decodeOffsets(this.#root.get(offsetsKey(owner)));
+  }
+
+  pages(): PagesInBytes {
+    this.refresh();
+    const { pageSize, lastPageNumber, free, ...tree } = this.#root.getStats() as Stats;
+    const used = pagesOf(tree) + pagesOf(free);
+    return { used: used * pageSize, all: (lastPageNumber + 1) * pageSize };
   }
 
   setOffsets(owner: OffsetOwner, next: ReadonlyMap<number, number>): Written {
@@ -239,16 +258,25 @@ interface LmdbEventLogOptions {
  */
 export const openLmdbEventLog = async (
   options: LmdbEventLogOptions,
-): Promise<EventLog & OffsetStore> => {
+): Promise<EventLog & OffsetStore & LogOnDisk> => {
   const { directory, name, bytesPendingMax = BYTES_PENDING_MAX, flushTimeoutMs = 30_000 } = options;
   const lock = lockDirectory(directory);
   const resumeReaders = await letReadersGo(directory);
   let environment: LmdbEnvironment | undefined;
   try {
     environment = new LmdbEnvironment(directory, false);
-    const log = new LogWriter(environment, { name, bytesPendingMax, flushTimeoutMs });
+    const log = new LogWriter(environment, {
+      name,
+      directory,
+      bytesPendingMax,
+      flushTimeoutMs,
+    });
     await log.probe();
-    const wakes = await serveWakes(directory);
+    // An acknowledgement that could not be kept is told again.
+    const wakes = await serveWakes(
+      directory,
+      (line) => void log.heard(line).catch(() => undefined),
+    );
     lock.announce();
     log.attach({ wakeAll: wakes.wakeAll, close: wakes.close, release: lock.release });
     return log;
@@ -269,7 +297,7 @@ export const openLmdbEventLogReader = async (options: {
   directory: string;
   name: string;
   offsets: OffsetStore;
-}): Promise<EventLog> => {
+}): Promise<EventLog & Acknowledging> => {
   const reader = new LogReader(options, {
     open: () => new LmdbEnvironment(options.directory, true),
     closed: () => void readersHere.delete(reader),

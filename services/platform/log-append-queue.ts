@@ -1,7 +1,7 @@
 import type { Appended, LogEntry, Position } from './event-log.ts';
 import { MAX_KEY_BYTES } from './log-codec.ts';
 import type { LogEnvironment } from './log-environment.ts';
-import { logAppendFailed, logFull, rejectedAppend } from './log-errors.ts';
+import { logAppendFailed, logBroken, logFull, rejectedAppend } from './log-errors.ts';
 import { AppendPlan, type LogState } from './log-state.ts';
 
 interface Waiting {
@@ -89,11 +89,7 @@ export class AppendQueue {
     const { name, flushTimeoutMs } = this.#options;
     return new Promise<void>((resolve, reject) => {
       const fail = (cause?: unknown): void => {
-        this.#broken = logAppendFailed(
-          name,
-          'a flush to disk failed, so what was written last may not survive a loss of power. Check the disk, then restart this process.',
-          cause,
-        );
+        this.#broken = logBroken(name, cause);
         reject(this.#broken);
       };
       const timer = setTimeout(fail, flushTimeoutMs);
@@ -135,7 +131,7 @@ export class AppendQueue {
       await written.stored;
       this.#settleFlushed(group, written.durable);
     } catch (error) {
-      const failure = logAppendFailed(this.#options.name, reasonOf(error), error);
+      const failure = this.#broken ?? logAppendFailed(this.#options.name, reasonOf(error), error);
       for (const waiting of group) {
         this.#bytesPending -= waiting.bytes;
         waiting.stored.reject(failure);

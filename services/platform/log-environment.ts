@@ -1,5 +1,6 @@
 import type { TopicName } from '../../schemas/topics.ts';
 import type { Position, StoredEntry } from './event-log.ts';
+import type { PagesInBytes } from './log-room.ts';
 import type { Head, LogChange } from './log-state.ts';
 import type { ReadBounds, ReadResult } from './log-subscription.ts';
 
@@ -32,6 +33,7 @@ export interface LogEnvironment {
   /** Every entry of a topic, partition by partition. */
   entriesOf(topic: TopicName): Iterable<StoredEntry>;
   offsetsOf(owner: OffsetOwner): ReadonlyMap<number, number>;
+  pages(): PagesInBytes;
   setOffsets(owner: OffsetOwner, next: ReadonlyMap<number, number>): Written;
   write(write: Write): Written;
   close(): Promise<void>;

@@ -43,6 +43,14 @@ export const logFull = (log: string, pendingBytes: number, maxBytes: number): Re
     { retryable: true },
   );
 
+/** Nothing this log says is durable can be believed any more. Appends fail until the process has been restarted. */
+export const logBroken = (log: string, cause?: unknown): ReckonerError =>
+  new ReckonerError(
+    'LOG_BROKEN',
+    `The log ${log} could not write: a flush to disk failed, so what was written last may not survive a loss of power. Check the disk, then restart this process.`,
+    { cause },
+  );
+
 /** The append may or may not be there; a repeat with the same identity is safe. */
 export const logAppendFailed = (log: string, what: string, cause?: unknown): ReckonerError =>
   new ReckonerError('LOG_APPEND_FAILED', `The log ${log} could not write: ${what}`, { cause });

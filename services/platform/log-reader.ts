@@ -9,6 +9,7 @@ import type {
   SubscribeOptions,
   Subscription,
 } from './event-log.ts';
+import { type Acknowledging, encodeAcknowledgement } from './log-acknowledgement.ts';
 import { wasAnnounced } from './log-directory-lock.ts';
 import type { LogEnvironment } from './log-environment.ts';
 import { closedSubscription, logClosed, logReadOnly, rejectedAppend } from './log-errors.ts';
@@ -24,14 +25,14 @@ import { followWakes } from './log-wake-socket.ts';
 import { Wakes } from './log-wakes.ts';
 
 /** A log whose writer is another process. */
-export class LogReader implements EventLog, LogView {
+export class LogReader implements EventLog, LogView, Acknowledging {
   readonly name: string;
   readonly #directory: string;
   readonly #offsets: OffsetStore;
   readonly #environments: { open: () => LogEnvironment; closed: () => void };
   readonly #wakes = new Wakes();
   readonly #subscriptions = new Set<Subscription>();
-  readonly #stopFollowing: () => void;
+  readonly #writer: ReturnType<typeof followWakes>;
   #environment: LogEnvironment | null = null;
   #isLetGo = false;
   #closing: Promise<void> | null = null;
@@ -44,7 +45,7 @@ export class LogReader implements EventLog, LogView {
     this.#directory = options.directory;
     this.#offsets = options.offsets;
     this.#environments = environments;
-    this.#stopFollowing = followWakes(options.directory, () => this.#wakes.wakeAll());
+    this.#writer = followWakes(options.directory, () => this.#wakes.wakeAll());
   }
 
   append(): Appended {
@@ -57,6 +58,10 @@ export class LogReader implements EventLog, LogView {
 
   async trim(): Promise<void> {
     throw this.#refusal('a trim');
+  }
+
+  acknowledge(topic: TopicName, offsets: ReadonlyMap<number, number>): void {
+    this.#writer.tell(encodeAcknowledgement({ topic, offsets }));
   }
 
   async read(from: Position, maxEntries: number): Promise<readonly StoredEntry[]> {
@@ -133,7 +138,7 @@ export class LogReader implements EventLog, LogView {
 
   async #close(): Promise<void> {
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.close()));
-    this.#stopFollowing();
+    this.#writer.stop();
     const environment = this.#environment;
     this.#environment = null;
     await environment?.close();

@@ -3,6 +3,7 @@ import { realpathSync, rmSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { lineReader } from './log-acknowledgement.ts';
 import { directoryUnusable } from './log-directory-lock.ts';
 
 /** A pathname longer than this does not fit a socket address on every system (104 bytes on macOS, 108 on Linux). */
@@ -37,14 +38,17 @@ const listen = (server: Server, path: string): Promise<void> =>
     });
   });
 
-/** The writer's side: tells every connected reader that there is something new. */
+/** The writer's side: tells every connected reader that there is something new, and hears their lines. */
 interface WakeServer {
   wakeAll(): void;
   close(): Promise<void>;
 }
 
 /** Listens; the caller holds the directory lock. @throws ReckonerError DATA_DIR_UNUSABLE when no place takes a socket. */
-export const serveWakes = async (directory: string): Promise<WakeServer> => {
+export const serveWakes = async (
+  directory: string,
+  onLine: (line: string) => void,
+): Promise<WakeServer> => {
   const readers = new Set<Socket>();
   let problem: unknown;
   for (const path of wakePaths(directory)) {
@@ -53,7 +57,7 @@ export const serveWakes = async (directory: string): Promise<WakeServer> => {
       socket.unref();
       socket.on('error', () => undefined);
       socket.on('close', () => readers.delete(socket));
-      socket.resume();
+      socket.on('data', lineReader(onLine));
     });
     try {
       await listen(server, path);
@@ -79,12 +83,18 @@ export const serveWakes = async (directory: string): Promise<WakeServer> => {
   throw directoryUnusable(directory, problem);
 };
 
+/** A reader's connection to the writer. */
+interface WakeFollower {
+  /** Sends a line if the writer is there and has taken the last one. */
+  tell(line: string): void;
+  stop(): void;
+}
+
 /**
  * The reader's side: calls `onWake` after each commit of the writer, after each (re)connection, and once a second in case a
  * wake was lost. The writer may be absent, die and come back.
- * @returns how to stop.
  */
-export const followWakes = (directory: string, onWake: () => void): (() => void) => {
+export const followWakes = (directory: string, onWake: () => void): WakeFollower => {
   let stopped = false;
   let socket: Socket | null = null;
   let timer: NodeJS.Timeout | null = null;
@@ -124,10 +134,16 @@ export const followWakes = (directory: string, onWake: () => void): (() => void)
   };
   connect();
   const recheck = setInterval(onWake, RECHECK_MS);
-  return () => {
-    stopped = true;
-    clearInterval(recheck);
-    if (timer) clearTimeout(timer);
-    socket?.destroy();
+  return {
+    // One line at a time: a writer that does not read is told again later.
+    tell: (line) => {
+      if (socket?.readyState === 'open' && socket.writableLength === 0) socket.write(line);
+    },
+    stop: () => {
+      stopped = true;
+      clearInterval(recheck);
+      if (timer) clearTimeout(timer);
+      socket?.destroy();
+    },
   };
 };

@@ -11,9 +11,11 @@ import type {
   SubscribeOptions,
   Subscription,
 } from './event-log.ts';
+import { decodeAcknowledgement, TAKEN_OVER } from './log-acknowledgement.ts';
 import { AppendQueue } from './log-append-queue.ts';
 import type { LogEnvironment, OffsetOwner } from './log-environment.ts';
 import { closedSubscription, logClosed, rejectedAppend } from './log-errors.ts';
+import { type LogOnDisk, type LogRoom, roomOf } from './log-room.ts';
 import { type Head, type LogChange, LogState } from './log-state.ts';
 import {
   LogSubscription,
@@ -52,8 +54,9 @@ const loadState = (environment: LogEnvironment): LogState => {
 };
 
 /** The one writer of an environment. */
-export class LogWriter implements EventLog, OffsetStore, LogView {
+export class LogWriter implements EventLog, OffsetStore, LogOnDisk, LogView {
   readonly name: string;
+  readonly #directory: string;
   readonly #environment: LogEnvironment;
   readonly #state: LogState;
   readonly #queue: AppendQueue;
@@ -65,9 +68,10 @@ export class LogWriter implements EventLog, OffsetStore, LogView {
 
   constructor(
     environment: LogEnvironment,
-    options: { name: string; bytesPendingMax: number; flushTimeoutMs: number },
+    options: { name: string; directory: string; bytesPendingMax: number; flushTimeoutMs: number },
   ) {
     this.name = options.name;
+    this.#directory = options.directory;
     this.#environment = environment;
     this.#state = loadState(environment);
     this.#queue = new AppendQueue(environment, this.#state, {
@@ -177,6 +181,28 @@ export class LogWriter implements EventLog, OffsetStore, LogView {
     this.#checkOpen();
     this.#environment.refresh();
     await this.#environment.setOffsets(owner, next).stored;
+  }
+
+  async room(): Promise<LogRoom> {
+    this.#checkOpen();
+    return roomOf(this.#directory, this.#environment.pages());
+  }
+
+  /**
+   * What a reader says it has taken over. Kept like a group's offsets, so that it is known at the next start; never taken back, and
+   * never believed beyond what is here.
+   */
+  async heard(line: string): Promise<void> {
+    const told = decodeAcknowledgement(line);
+    if (told === null || this.#closing !== null) return;
+    const held = await this.committed(TAKEN_OVER, told.topic);
+    const moved = [...told.offsets].filter(([partition, offset]) => {
+      const { end } = this.#state.head(told.topic, partition);
+      return offset > (held.get(partition) ?? 0) && offset <= end;
+    });
+    if (moved.length === 0) return;
+    const owner = { group: TAKEN_OVER, log: this.name, topic: told.topic };
+    await this.saveOffsets(owner, new Map(moved));
   }
 
   close(): Promise<void> {

@@ -142,6 +142,12 @@ const hasCredential = (parts: ProxyParts, upstream: Upstream): boolean => {
 
 const isRefusal = (value: object): value is Refusal => 'status' in value;
 
+/** The key, if it is served right now. */
+const servedKey = (parts: ProxyParts, req: IncomingMessage): VirtualKey | Refusal => {
+  const key = keyOf(parts, req);
+  return key ? (parts.pressure.refusalFor(key) ?? key) : NO_KEY;
+};
+
 /** For whom a call is made. Counts what it does not say of itself, and refuses it where its tenant or key insists. */
 const attributionOf = (
   parts: ProxyParts,
@@ -170,8 +176,8 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
     route.upstreamId === null ? null : parts.control.state.upstreams.get(route.upstreamId);
   const dialect = known?.dialect ?? route.dialect;
   const no = (refusal: Refusal | 'gone'): Admitted => ({ ok: false, refusal, dialect });
-  const key = keyOf(parts, req);
-  if (!key) return no(NO_KEY);
+  const key = servedKey(parts, req);
+  if (isRefusal(key)) return no(key);
   if (readsWholeAccount(req.method ?? 'GET', route.path)) return no(ACCOUNT_WIDE);
   if (route.upstreamId !== null && !known)
     return no(findUpstream(parts, route, undefined) as Refusal);

@@ -11,6 +11,7 @@ import { CANNOT_METER, serveMetered } from './metered-call.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { refuse, respondJson, respondText } from './respond.ts';
 import { serveUnmetered } from './unmetered-call.ts';
+import { UNDER_PRESSURE } from './watch-pressure.ts';
 
 const NOT_READY: Refusal = {
   status: 503,
@@ -36,6 +37,15 @@ const NO_ROUTE: Refusal = {
   message:
     'The path belongs to no route. Expected /<upstream>/… or one of /v1/chat/completions, /v1/responses, /v1/embeddings, /v1/messages.',
 };
+
+const BAD_METHOD: Refusal = {
+  status: 400,
+  code: 'invalid_request',
+  message:
+    'No provider is called with this method. Expected GET, HEAD, POST, PUT, PATCH or DELETE.',
+};
+/** TRACE would show a caller the headers that went upstream, the house's credential among them. */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 
 /** What a key may know about its own budgets. Money as exact decimal strings; null where nothing was heard yet. */
 const ownBudgets = (parts: ProxyParts, req: IncomingMessage, res: ServerResponse): void => {
@@ -69,7 +79,7 @@ const ownBudgets = (parts: ProxyParts, req: IncomingMessage, res: ServerResponse
 const closedBecause = (parts: ProxyParts): Refusal | null => {
   if (parts.stopping()) return STOPPING;
   if (!parts.ready()) return NOT_READY;
-  return parts.journal.healthy() ? null : CANNOT_METER;
+  return parts.pressure.refusalFor(null);
 };
 
 const serveProvider = async (
@@ -82,10 +92,12 @@ const serveProvider = async (
   const dialect = route?.dialect ?? 'openai';
   const deny = (refusal: Refusal, as = dialect): void => {
     parts.metrics.refusals.inc({ code: refusal.code });
+    if (refusal === UNDER_PRESSURE) parts.pressureMetrics.underPressure.inc();
     refuse(res, refusal, { dialect: as, requestId, close: parts.stopping() });
   };
   const closed = closedBecause(parts);
   if (closed) return deny(closed);
+  if (!METHODS.has(req.method ?? '')) return deny(BAD_METHOD);
   if (!route) return deny(NO_ROUTE);
   if (!parts.calls.enter()) return deny(CANNOT_METER);
   try {

@@ -1,20 +1,29 @@
 import { encodeEnvelope } from '../../schemas/envelope.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { AttemptRecord, UsageEvent } from '../../schemas/usage-event.ts';
-import { ReckonerError } from '../platform/errors.ts';
+import { hasCode, ReckonerError } from '../platform/errors.ts';
 import type { EventLog, LogEntry } from '../platform/event-log.ts';
 import type { Logger } from '../platform/logger.ts';
 
 /** The fact of a closed attempt before it has a place in the sequence. */
 export type ClosingFact = Omit<UsageEvent, 'sequence'>;
 
-/** Writes the two records of every attempt to this proxy's own log. */
+/**
+ * Writes the two records of every attempt to this proxy's own log. What must stay as it is, whatever else is made faster:
+ * 1. `open` is `stored` before a byte goes upstream, and `durable` before the client's first byte.
+ * 2. The event and the tombstone of its opened record are one append. Two appends would let a crash between them write the event
+ *    twice (tombstone lost) or never (event lost).
+ * 3. `close` is `durable` before the client's last byte.
+ * 4. The sequence is given once, when `close` is called; a repeated append carries the same bytes.
+ * 5. After LOG_BROKEN nothing is tried again: a flush that succeeds after one that failed proves nothing.
+ */
 export interface AttemptJournal {
   /** Both stages of the opened record; `durable` resolves at once where the process is told not to wait for the disk. */
   open(record: AttemptRecord): { stored: Promise<unknown>; durable: Promise<unknown> };
   /**
    * Appends the event together with the tombstone of its opened record: both or none. Resolves when it is as durable as the
-   * process is told to be. Repeats a failed append with the same bytes; rejects when that did not help.
+   * process is told to be. A failed append is repeated with the same bytes until it is taken, also after this promise was
+   * rejected for lack of patience; it resolves instead where `whenLate` says so.
    * @param beside entries of the same append: both or none.
    */
   close(fact: ClosingFact, beside?: readonly LogEntry[]): Promise<void>;
@@ -22,7 +31,7 @@ export interface AttemptJournal {
   record(facts: readonly ClosingFact[], beside: readonly LogEntry[]): Promise<void>;
   /** False while a closing record cannot be written. New calls are refused then: they could not be metered. */
   healthy(): boolean;
-  /** Rejects when an event could not be written: its opened record is in the log, and the next start recovers it. */
+  /** Rejects when an event cannot be written by this process: its opened record is in the log, and the next start recovers it. */
   readonly broken: Promise<never>;
 }
 
@@ -30,12 +39,32 @@ export interface JournalOptions {
   log: EventLog;
   proxyId: string;
   durability: 'disk' | 'process';
+  /** What the caller of `close` gets when its event still waits after the patience. The event goes on being tried either way. */
+  whenLate: 'reject' | 'resolve';
   logger: Logger;
   onAppendFailed: () => void;
+  /** How long a client is kept waiting for an event that cannot be appended, in milliseconds. */
+  patienceMs?: number;
 }
 
-const APPENDS_MAX = 6;
-const APPEND_WAIT_MS = 50;
+const PATIENCE_MS = 3_000;
+const FIRST_WAIT_MS = 100;
+const WAIT_MAX_MS = 5_000;
+/** Events that wait for room on the disk. Each belonged to a call that was let in, so there are no more than calls at once. */
+const WAITING_MAX = 16_384;
+
+const pause = (ms: number): Promise<void> => new Promise((wake) => setTimeout(wake, ms));
+
+/** The log does not take anything any more in this process. */
+const isFinal = (error: unknown): boolean =>
+  hasCode(error, 'LOG_BROKEN') || hasCode(error, 'LOG_CLOSED');
+
+const cannotAppend = (eventId: string, cause: unknown): ReckonerError =>
+  new ReckonerError(
+    'LOG_APPEND_FAILED',
+    `Usage event ${eventId} could not be appended to the local log. Free the disk or repair the data directory; the event is appended when the log takes it again, or else recovered at the next start.`,
+    { cause },
+  );
 
 const eventEntry = (event: UsageEvent, source: string): LogEntry => ({
   topic: TOPICS.usageEvents.name,
@@ -64,10 +93,10 @@ const closingEntries = (event: UsageEvent, source: string): LogEntry[] => [
 
 /** A journal for one boot: its sequence starts at 1 and grows by one with every event, in the order of the calls to `close`. */
 export const createAttemptJournal = (options: JournalOptions): AttemptJournal => {
-  const { log, durability, logger } = options;
+  const { log, durability, logger, patienceMs = PATIENCE_MS } = options;
   const source = `/proxy/${options.proxyId}`;
   let sequence = 0;
-  let failing = 0;
+  let waiting = 0;
   const { promise: broken, reject: breakDown } = Promise.withResolvers<never>();
   broken.catch(() => undefined);
 
@@ -77,33 +106,45 @@ export const createAttemptJournal = (options: JournalOptions): AttemptJournal =>
     if (durability === 'disk') await appended.durable;
   };
 
-  const repeat = async (entries: LogEntry[], eventId: string): Promise<void> => {
-    failing += 1;
-    for (let turn = 1; turn < APPENDS_MAX; turn += 1) {
-      options.onAppendFailed();
-      await new Promise((wake) => setTimeout(wake, APPEND_WAIT_MS * 2 ** turn));
-      try {
-        await append(entries);
-        failing -= 1;
-        return;
-      } catch {
-        logger.error({ event_id: eventId, turn }, 'a usage event could not be appended');
-      }
-    }
-    const error = new ReckonerError(
-      'LOG_APPEND_FAILED',
-      `Usage event ${eventId} could not be appended to the local log in ${APPENDS_MAX} turns. Free the disk or repair the data directory; the next start recovers the event.`,
-    );
+  const giveUp = (eventId: string, cause: unknown): never => {
+    const error = cannotAppend(eventId, cause);
     breakDown(error);
     throw error;
   };
 
-  const appendOrRepeat = async (entries: LogEntry[], eventId: string): Promise<void> => {
-    try {
-      await append(entries);
-    } catch {
-      await repeat(entries, eventId);
+  /** Until the log has it: the disk may be full for hours, and the event is known only here. */
+  const keepTrying = async (entries: LogEntry[], eventId: string): Promise<void> => {
+    waiting += 1;
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, WAIT_MAX_MS)) {
+      options.onAppendFailed();
+      await pause(waitMs);
+      try {
+        await append(entries);
+        waiting -= 1;
+        return;
+      } catch (error) {
+        if (isFinal(error) || waiting > WAITING_MAX) return giveUp(eventId, error);
+        logger.error({ event_id: eventId, waiting }, 'a usage event cannot be appended yet');
+      }
     }
+  };
+
+  /** @param about `patient`: nobody waits for an answer, so this resolves only when the log has it. */
+  const appendWithin = async (
+    entries: LogEntry[],
+    about: { eventId: string; patient: boolean },
+  ): Promise<void> => {
+    try {
+      return await append(entries);
+    } catch (error) {
+      if (isFinal(error)) giveUp(about.eventId, error);
+    }
+    const kept = keepTrying(entries, about.eventId);
+    if (about.patient) return kept;
+    kept.catch(() => undefined);
+    const late = pause(patienceMs).then(() => 'late' as const);
+    const isLate = (await Promise.race([kept, late])) === 'late';
+    if (isLate && options.whenLate === 'reject') throw cannotAppend(about.eventId, undefined);
   };
 
   return {
@@ -116,19 +157,45 @@ export const createAttemptJournal = (options: JournalOptions): AttemptJournal =>
     },
     close: (fact, beside = []) => {
       sequence += 1;
-      return appendOrRepeat(
-        [...closingEntries({ ...fact, sequence }, source), ...beside],
-        fact.event_id,
-      );
+      return appendWithin([...closingEntries({ ...fact, sequence }, source), ...beside], {
+        eventId: fact.event_id,
+        patient: false,
+      });
     },
     record: (facts, beside) => {
       const entries = facts.map((fact) => {
         sequence += 1;
         return eventEntry({ ...fact, sequence }, source);
       });
-      return appendOrRepeat([...entries, ...beside], facts[0]?.event_id ?? 'none');
+      return appendWithin([...entries, ...beside], {
+        eventId: facts[0]?.event_id ?? 'none',
+        patient: true,
+      });
     },
-    healthy: () => failing === 0,
+    healthy: () => waiting === 0,
     broken,
   };
 };
+
+/** Stands in where a call goes on although its opened record could not be kept: what it cost is said, loudly, and not recorded. */
+export const createUnrecordedJournal = (
+  logger: Logger,
+  onUnmetered: () => void,
+): AttemptJournal => ({
+  open: () => ({ stored: Promise.resolve(), durable: Promise.resolve() }),
+  close: async (fact) => {
+    onUnmetered();
+    logger.error(
+      {
+        attempt_id: fact.attempt_id,
+        upstream: fact.upstream,
+        ending: fact.ending,
+        classes: fact.classes,
+      },
+      'a call went on unmetered: the local log took no record of it',
+    );
+  },
+  record: async () => undefined,
+  healthy: () => true,
+  broken: new Promise(() => undefined),
+});

@@ -8,26 +8,33 @@ import type { ControlStateFollower } from '../platform/control-state.ts';
 import { ReckonerError } from '../platform/errors.ts';
 import type { EventLog } from '../platform/event-log.ts';
 import { newId } from '../platform/id-source.ts';
+import type { LogOnDisk } from '../platform/log-room.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { RunningService } from '../platform/running-service.ts';
 import { createProxyApp } from './app.ts';
-import { createAttemptJournal } from './attempt-journal.ts';
+import type { AttemptJournal } from './attempt-journal.ts';
+import { createAttemptJournal, createUnrecordedJournal } from './attempt-journal.ts';
 import { followBudgetSignals } from './budget-signals.ts';
 import { createFollower, DEFAULT_PACE } from './follow-operations.ts';
 import type { FollowPace } from './follow-turns.ts';
 import { createForwarder } from './forward.ts';
-import { createProxyMetrics } from './proxy-metrics.ts';
+import { createPressureMetrics, createProxyMetrics } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { createPlaces } from './proxy-parts.ts';
 import { recoverAttempts } from './recover-attempts.ts';
 import { warnOfUpstreams } from './upstream-problems.ts';
+import { watchPressure } from './watch-pressure.ts';
 
 /** Everything the proxy is given; it opens nothing itself but its port. */
 export interface ProxyDeps {
   config: ProcessConfig['proxy'];
   /** This process's own log, opened for writing. */
   localLog: EventLog;
+  /** What it occupies and what is left for it. */
+  room: LogOnDisk['room'];
+  /** The group whose offsets say how much of it is kept elsewhere: `TAKEN_OVER` for readers' acknowledgements, or the shipper's. */
+  takenOverBy: string;
   control: ControlStateFollower;
   /** Logs that hold `budget.signals.v1`. */
   signals: readonly EventLog[];
@@ -36,6 +43,8 @@ export interface ProxyDeps {
   clock: Clock;
   logger: Logger;
   metrics: Metrics;
+  /** How often the local log is measured. */
+  measureEveryMs?: number;
   /** How long a stop waits for calls in flight, in milliseconds. */
   stopTimeoutMs?: number;
   /** How often providers are asked about work that ends later; from 5 s up to 10 min where absent. */
@@ -82,6 +91,23 @@ const createCredentials = (resolveSecret: ProxyDeps['resolveSecret']) => {
   };
 };
 
+/** What the proxy does when its log cannot take more. */
+const createPressureParts = (deps: ProxyDeps, journal: AttemptJournal) => {
+  const pressure = watchPressure({
+    log: deps.localLog,
+    room: deps.room,
+    takenOverBy: deps.takenOverBy,
+    marks: deps.config.pressure,
+    journalHealthy: journal.healthy,
+    clock: deps.clock,
+    logger: deps.logger,
+    ...(deps.measureEveryMs === undefined ? {} : { intervalMs: deps.measureEveryMs }),
+  });
+  const pressureMetrics = createPressureMetrics(deps.metrics, pressure);
+  const unrecorded = createUnrecordedJournal(deps.logger, () => pressureMetrics.unmetered.inc());
+  return { pressure, pressureMetrics, unrecorded };
+};
+
 const createParts = (deps: ProxyDeps, bootId: string) => {
   const state = { ready: false, stopping: false };
   const stopListeners = new Set<() => void>();
@@ -102,6 +128,7 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     log: deps.localLog,
     proxyId: deps.config.id,
     durability: deps.config.durability,
+    whenLate: deps.config.pressure.mode === 'fail_open' ? 'resolve' : 'reject',
     logger: deps.logger,
     onAppendFailed: () => metrics.appendFailures.inc(),
   });
@@ -124,6 +151,7 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     control: deps.control,
     signals,
     journal,
+    ...createPressureParts(deps, journal),
     follower,
     forwarder,
     metrics,
@@ -186,6 +214,7 @@ const stop = async (
   await built.parts.follower.close();
   await built.parts.forwarder.close();
   await built.parts.signals.consumption.close();
+  await built.parts.pressure.close();
 };
 
 /**
@@ -202,6 +231,7 @@ export const startProxy = async (deps: ProxyDeps): Promise<RunningProxy> => {
   });
   parts.metrics.recovered.inc(recovered);
   if (recovered > 0) deps.logger.warn({ recovered }, 'attempts of an earlier run were recovered');
+  await parts.pressure.measure();
   const server = createProxyServer(parts, deps.metrics, deps.logger);
   const port = await listen(server, deps.config);
   warnOfUpstreams(deps.control, deps.resolveSecret, deps.logger);

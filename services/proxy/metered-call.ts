@@ -85,13 +85,16 @@ const attempt = async (
   const outgoing = await outgoingCall(parts, call, { upstream, method: 'POST', body });
   const record = openRecord(parts, call, number);
   const opened = parts.journal.open(record);
+  let using = parts;
   try {
     await opened.stored;
   } catch {
-    return { next: 'refuse', why: 'cannot_meter' };
+    if (!parts.pressure.failsOpen) return { next: 'refuse', why: 'cannot_meter' };
+    using = { ...parts, journal: parts.unrecorded };
   }
   const mayRetry = number < upstream.attempts_max;
-  return exchange(parts, call, record, { durable: opened.durable, mayRetry, ...outgoing });
+  const durable = using === parts ? opened.durable : Promise.resolve();
+  return exchange(using, call, record, { durable, mayRetry, ...outgoing });
 };
 
 /** Serves an admitted call: attempts until one is answered, the bound is reached or the client has left. */

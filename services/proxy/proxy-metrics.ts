@@ -1,4 +1,5 @@
 import type { Metrics } from '../platform/metrics.ts';
+import type { PressureFacts } from './core/pressure.ts';
 
 /** What is read where the metrics are asked for. */
 export interface ProxyReadings {
@@ -80,3 +81,44 @@ export const createProxyMetrics = (metrics: Metrics, read: ProxyReadings) => {
   };
 };
 export type ProxyMetrics = ReturnType<typeof createProxyMetrics>;
+export type PressureMetrics = ReturnType<typeof createPressureMetrics>;
+
+/** What is known of the local log, and what it cost the callers. */
+export const createPressureMetrics = (
+  metrics: Metrics,
+  pressure: { causes: () => ReadonlySet<unknown>; facts: () => PressureFacts | null },
+) => {
+  metrics.gauge(
+    'proxy_pressure_causes',
+    'High-water marks of the local log that are passed now; 0 is calm.',
+    () => pressure.causes().size,
+  );
+  metrics.gauge(
+    'proxy_log_bytes',
+    'Bytes the local log keeps.',
+    () => pressure.facts()?.logBytes ?? null,
+  );
+  metrics.gauge(
+    'proxy_log_oldest_seconds',
+    'How long the oldest event has waited to be taken over; 0 when none waits.',
+    () => {
+      const ageMs = pressure.facts()?.oldestAgeMs;
+      return ageMs === undefined ? null : ageMs / 1_000;
+    },
+  );
+  metrics.gauge(
+    'proxy_log_free_bytes',
+    'Bytes that can still be written to the local log.',
+    () => pressure.facts()?.freeBytes ?? null,
+  );
+  return {
+    underPressure: metrics.counter(
+      'proxy_calls_refused_under_pressure_total',
+      'Calls refused because the local log could not take their records.',
+    ),
+    unmetered: metrics.counter(
+      'proxy_calls_unmetered_total',
+      'Attempts that went on although no record of them could be kept (mode fail_open). Each is lost spend.',
+    ),
+  };
+};

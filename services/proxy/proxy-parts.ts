@@ -7,7 +7,8 @@ import type { AttemptJournal } from './attempt-journal.ts';
 import type { BudgetSignals } from './budget-signals.ts';
 import type { Follower } from './follow-operations.ts';
 import type { Forwarder } from './forward.ts';
-import type { ProxyMetrics } from './proxy-metrics.ts';
+import type { PressureMetrics, ProxyMetrics } from './proxy-metrics.ts';
+import type { PressureWatch } from './watch-pressure.ts';
 
 /** What every call needs of the running proxy. */
 export interface ProxyParts {
@@ -16,6 +17,10 @@ export interface ProxyParts {
   control: ControlStateFollower;
   signals: BudgetSignals;
   journal: AttemptJournal;
+  /** Of attempts that go on although their opened record could not be kept. */
+  unrecorded: AttemptJournal;
+  pressure: PressureWatch;
+  pressureMetrics: PressureMetrics;
   follower: Follower;
   forwarder: Forwarder;
   metrics: ProxyMetrics;

@@ -8,28 +8,53 @@ import type { EventLog, StoredEntry } from '../platform/event-log.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
 import { recoverAttempt } from './core/close-attempt.ts';
 
-/** Opened records at once in memory while recovering. */
-const CLOSING_AT_ONCE = 256;
+/** Opened records in memory at once while recovering, however many there are. */
+const PAGE_ENTRIES = 256;
+const TOPIC = TOPICS.attempts.name;
 
-const openEntries = async (log: EventLog): Promise<readonly StoredEntry[]> => {
-  const open = new Map<string, StoredEntry>();
-  const subscription = log.subscribe({
-    topic: TOPICS.attempts.name,
-    onBatch: async (batch) => {
-      for (const entry of batch.entries) {
-        if (entry.value === null) open.delete(entry.key);
-        else open.set(entry.key, entry);
-      }
-    },
-  });
-  await Promise.race([subscription.caughtUp, subscription.ended]);
-  await subscription.close();
-  return [...open.values()];
+/** What cannot be read goes to the dead letters and is open no longer; a crash in between repeats it under the same id. */
+const setAside = async (
+  log: EventLog,
+  clock: Clock,
+  unreadable: readonly { entry: StoredEntry; reason: 'unreadable' | 'invalid'; detail: string }[],
+): Promise<void> => {
+  if (unreadable.length === 0) return;
+  const letters = unreadable.map(({ entry, reason, detail }) => ({
+    log: log.name,
+    topic: entry.topic,
+    partition: entry.partition,
+    offset: entry.offset,
+    reason,
+    detail,
+    bytes: Buffer.from(entry.value ?? []).toString('base64'),
+  }));
+  await appendDeadLetters(log, clock, letters);
+  await log.append(unreadable.map(({ entry }) => ({ topic: TOPIC, key: entry.key, value: null })))
+    .stored;
+};
+
+const recoverPage = async (
+  log: EventLog,
+  journal: AttemptJournal,
+  { page, bootId, clock }: { page: readonly StoredEntry[]; bootId: string; clock: Clock },
+): Promise<number> => {
+  const now = toInstant(clock.nowMs());
+  const attempts: AttemptRecord[] = [];
+  const unreadable: Parameters<typeof setAside>[2][number][] = [];
+  for (const entry of page) {
+    if (entry.value === null) continue;
+    const decoded = decodeEnvelope('attempt', entry.value);
+    if (decoded.ok) attempts.push(decoded.value.data);
+    else unreadable.push({ entry, reason: decoded.reason, detail: decoded.detail });
+  }
+  await setAside(log, clock, unreadable);
+  await Promise.all(attempts.map((a) => journal.close(recoverAttempt(a, bootId, now))));
+  return attempts.length;
 };
 
 /**
- * Turns every opened record without an end into its event. Runs before the proxy listens, so nothing else is open. Event and
- * tombstone are one append: a crash in here leaves an attempt either recovered or open, and a second run writes none twice.
+ * Turns every opened record without an end into its event, page by page. Runs before the proxy listens, so nothing else is open. Event
+ * and tombstone are one append: a crash in here leaves an attempt either recovered or open, and a second run writes none twice.
  * @returns how many events were written.
  */
 export const recoverAttempts = async (
@@ -37,31 +62,19 @@ export const recoverAttempts = async (
   journal: AttemptJournal,
   about: { bootId: string; clock: Clock },
 ): Promise<number> => {
-  const now = toInstant(about.clock.nowMs());
-  const entries = await openEntries(log);
-  const attempts: AttemptRecord[] = [];
-  for (const entry of entries) {
-    const decoded = decodeEnvelope('attempt', entry.value ?? new Uint8Array());
-    if (decoded.ok) {
-      attempts.push(decoded.value.data);
-      continue;
+  let recovered = 0;
+  for (const { partition, start, end } of await log.ranges(TOPIC)) {
+    for (let offset = start; offset < end; ) {
+      const page = await log.read({ topic: TOPIC, partition, offset }, PAGE_ENTRIES);
+      const last = page.at(-1);
+      // Recovering appends to this very topic; what lies beyond `end` is not of an earlier run.
+      if (last === undefined || last.offset >= end) offset = end;
+      else offset = last.offset + 1;
+      recovered += await recoverPage(log, journal, {
+        page: page.filter((entry) => entry.offset < end),
+        ...about,
+      });
     }
-    await appendDeadLetters(log, about.clock, [
-      {
-        log: log.name,
-        topic: entry.topic,
-        partition: entry.partition,
-        offset: entry.offset,
-        reason: decoded.reason,
-        detail: decoded.detail,
-        bytes: Buffer.from(entry.value ?? []).toString('base64'),
-      },
-    ]);
   }
-  attempts.sort((a, b) => (a.attempt_id < b.attempt_id ? -1 : 1));
-  for (let from = 0; from < attempts.length; from += CLOSING_AT_ONCE) {
-    const some = attempts.slice(from, from + CLOSING_AT_ONCE);
-    await Promise.all(some.map((a) => journal.close(recoverAttempt(a, about.bootId, now))));
-  }
-  return attempts.length;
+  return recovered;
 };

@@ -39,33 +39,72 @@ export const isPublicAddress = (address: string): boolean => {
   return globalV6.check(address, 'ipv6') && !notPublicV6.check(address, 'ipv6');
 };
 
+/**
+ * Link-local addresses and those under which clouds hand out credentials to whoever asks from inside (AWS and others, ECS, Alibaba,
+ * Oracle), plain or wrapped for IPv6. No upstream lives there, so a private network is no reason to open them.
+ */
+const metadata = new BlockList();
+metadata.addSubnet('169.254.0.0', 16, 'ipv4');
+metadata.addAddress('100.100.100.200', 'ipv4');
+metadata.addAddress('192.0.0.192', 'ipv4');
+metadata.addSubnet('fe80::', 10, 'ipv6');
+metadata.addSubnet('fd00:ec2::', 32, 'ipv6');
+metadata.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6');
+metadata.addAddress('64:ff9b::6464:64c8', 'ipv6');
+metadata.addSubnet('2002:a9fe::', 32, 'ipv6');
+
+/** Whether an upstream that may be private may have this address. */
+export const isPrivateAddress = (address: string): boolean => {
+  const family = isIP(address);
+  return family !== 0 && !metadata.check(address, family === 4 ? 'ipv4' : 'ipv6');
+};
+
 const refused = (): NodeJS.ErrnoException =>
-  Object.assign(new Error('The upstream has an address that is not public.'), {
+  Object.assign(new Error('The upstream has an address that it may not have.'), {
     code: 'ERR_ADDRESS_REFUSED',
   });
 
-/** Looks names up and gives only public addresses, so that what is connected to is what was checked: rebinding finds no gap. */
-const publicLookup: LookupFunction = (hostname, options: LookupOptions, done) => {
-  lookup(hostname, { ...options, all: true }, (error, found: LookupAddress[]) => {
-    if (error) return done(error, '', 0);
-    const addresses = found.filter((entry) => isPublicAddress(entry.address));
-    const [first] = addresses;
-    if (!first) return done(refused(), '', 0);
-    if (options.all) return done(null, addresses);
-    return done(null, first.address, first.family);
-  });
-};
+/** Asks for every address of a name, as `dns.lookup` does. Tests answer for it. */
+export type Resolver = (
+  hostname: string,
+  options: LookupOptions & { all: true },
+  done: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
+) => void;
+
+/** Looks names up and gives only addresses that may be, so that what is connected to is what was checked: rebinding finds no gap. */
+export const checkedLookup =
+  (mayBe: (address: string) => boolean, resolve: Resolver): LookupFunction =>
+  (hostname, options: LookupOptions, done) => {
+    resolve(hostname, { ...options, all: true }, (error, found) => {
+      if (error) return done(error, '', 0);
+      const addresses = found.filter((entry) => mayBe(entry.address));
+      const [first] = addresses;
+      if (!first) return done(refused(), '', 0);
+      if (options.all) return done(null, addresses);
+      return done(null, first.address, first.family);
+    });
+  };
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** Connects upstream. Without `allowPrivate`, an address that is not public is refused before anything is sent. */
-export const createConnector = (allowPrivate: boolean): buildConnector.connector => {
-  if (allowPrivate) return buildConnector({ timeout: CONNECT_TIMEOUT_MS });
-  const connect = buildConnector({ timeout: CONNECT_TIMEOUT_MS, lookup: publicLookup });
+/**
+ * Connects upstream. Without `allowPrivate`, an address that is not public, or a connection that would carry the credential in clear,
+ * is refused before anything is sent. Clouds' metadata addresses are refused always.
+ */
+export const createConnector = (
+  allowPrivate: boolean,
+  resolve: Resolver = lookup,
+): buildConnector.connector => {
+  const mayBe = allowPrivate ? isPrivateAddress : isPublicAddress;
+  const connect = buildConnector({
+    timeout: CONNECT_TIMEOUT_MS,
+    lookup: checkedLookup(mayBe, resolve),
+  });
   return (options, done) => {
     const host = options.hostname.replace(/^\[|\]$/g, '');
     // A literal address is never looked up.
-    if (isIP(host) !== 0 && !isPublicAddress(host)) return done(refused(), null);
+    if (isIP(host) !== 0 && !mayBe(host)) return done(refused(), null);
+    if (!allowPrivate && options.protocol !== 'https:') return done(refused(), null);
     return connect(options, done);
   };
 };

@@ -16,7 +16,8 @@ export interface ShipperDeps {
   clock: Clock;
 }
 
-const GROUP = 'shipper';
+/** The group whose offsets say how much of the local log Kafka has. */
+export const SHIPPER_GROUP = 'shipper';
 const SHIPPED: readonly TopicName[] = [TOPICS.usageEvents.name, TOPICS.deadLetters.name];
 const MAX_ENTRIES = 1_000;
 const TRIM_INTERVAL_MS = 1_000;
@@ -104,7 +105,7 @@ const createTrimmer = (local: EventLog, logger: Logger) => {
   let running: Promise<void> = Promise.resolve();
   const trim = async (): Promise<void> => {
     for (const topic of SHIPPED) {
-      for (const [partition, offset] of await local.committed(GROUP, topic)) {
+      for (const [partition, offset] of await local.committed(SHIPPER_GROUP, topic)) {
         const place = `${topic}/${partition}`;
         if (offset <= (trimmedTo.get(place) ?? 0)) continue;
         await local.trim({ topic, partition, offset });
@@ -141,7 +142,7 @@ export const startShipper = async (deps: ShipperDeps): Promise<RunningService> =
   for (const topic of SHIPPED) {
     const subscription = local.subscribe({
       topic,
-      group: GROUP,
+      group: SHIPPER_GROUP,
       maxEntries: MAX_ENTRIES,
       onBatch: async (batch) => {
         meters.begin(topic);

@@ -2,12 +2,24 @@ import { isIP } from 'node:net';
 import type { SecretReference, Upstream } from '../../schemas/control-record.ts';
 import type { ControlStateFollower } from '../platform/control-state.ts';
 import type { Logger } from '../platform/logger.ts';
-import { isPublicAddress } from './safe-connect.ts';
+import { isPrivateAddress, isPublicAddress } from './safe-connect.ts';
 import { awsSigningOf } from './sign-aws.ts';
 
-const isPrivateHost = (url: string): boolean => {
-  const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
-  return host === 'localhost' || (isIP(host) !== 0 && !isPublicAddress(host));
+/** Why no connection will be made to an address, or null. */
+const addressProblem = (upstream: Upstream): string | null => {
+  const url = new URL(upstream.base_url);
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  const literal = isIP(host) !== 0;
+  if (literal && !isPrivateAddress(host)) {
+    return `${url.host} is an address where clouds hand out credentials, and such are always refused.`;
+  }
+  if (upstream.allow_private) return null;
+  if (host === 'localhost' || (literal && !isPublicAddress(host))) {
+    return `${url.host} is not a public address, and such are refused. Set allow_private: true if it is meant.`;
+  }
+  return url.protocol === 'https:'
+    ? null
+    : `${url.host} would be called without encryption, and such calls are refused. Use https, or set allow_private: true if it is meant.`;
 };
 
 /** What will keep every call to an upstream from working, in words for its operator; nothing when all looks well. */
@@ -23,11 +35,8 @@ export const upstreamProblems = (
       problems.push(`upstream ${upstream.id}: ${(error as Error).message}`);
     }
   }
-  if (!upstream.allow_private && isPrivateHost(upstream.base_url)) {
-    problems.push(
-      `upstream ${upstream.id}: ${new URL(upstream.base_url).host} is not a public address, and such are refused. Set allow_private: true if it is meant.`,
-    );
-  }
+  const problem = addressProblem(upstream);
+  if (problem !== null) problems.push(`upstream ${upstream.id}: ${problem}`);
   return problems;
 };
 

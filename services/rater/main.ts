@@ -37,6 +37,9 @@ const instruments = (metrics: Metrics, lag: () => number | null) => {
   };
 };
 
+/** The group under which usage events are rated. */
+export const RATER_GROUP = 'rater';
+
 /**
  * Turns usage.events.v1 into usage.rated.v1. Ratings of a batch are durable before the batch is committed, so a crash
  * repeats them with the same identity and the same bytes. Prices are as known when the newest loaded book was published,
@@ -48,7 +51,7 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
     logs: deps.usageEvents,
     topic: TOPICS.usageEvents.name,
     kind: 'usageEvent',
-    group: 'rater',
+    group: RATER_GROUP,
     deadLetters: deps.backOffice,
     clock: deps.clock,
     onRecords: async (records) => {

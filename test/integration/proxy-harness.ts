@@ -12,6 +12,7 @@ import type { UsageEvent } from '../../schemas/usage-event.ts';
 import { systemClock } from '../../services/platform/clock.ts';
 import { followControlState } from '../../services/platform/control-state.ts';
 import type { EventLog, StoredEntry } from '../../services/platform/event-log.ts';
+import { TAKEN_OVER } from '../../services/platform/log-acknowledgement.ts';
 import { createLogger } from '../../services/platform/logger.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import { createMetrics } from '../../services/platform/metrics.ts';
@@ -177,6 +178,8 @@ export const startTestProxy = async (
   const proxy = await startProxy({
     config: ProcessConfigSchema.parse({ proxy: { port: 0, ...over.proxyConfig } }).proxy,
     localLog,
+    room: async () => ({ bytesKept: 0, bytesFree: Number.MAX_SAFE_INTEGER }),
+    takenOverBy: TAKEN_OVER,
     control,
     signals: [over.office],
     pepper: PEPPER,

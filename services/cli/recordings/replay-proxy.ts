@@ -12,6 +12,7 @@ import { followControlState } from '../../platform/control-state.ts';
 import type { EventLog } from '../../platform/event-log.ts';
 import { randomText } from '../../platform/id-source.ts';
 import { openLmdbEventLog } from '../../platform/lmdb-event-log.ts';
+import { TAKEN_OVER } from '../../platform/log-acknowledgement.ts';
 import { createLogger } from '../../platform/logger.ts';
 import { createMetrics } from '../../platform/metrics.ts';
 import { createVirtualKey, hashSecret } from '../../platform/virtual-key.ts';
@@ -93,6 +94,8 @@ export const startReplayProxy = async (
   const proxy = await startProxy({
     config: ProcessConfigSchema.parse({ proxy: { port: 0 } }).proxy,
     localLog: log,
+    room: () => log.room(),
+    takenOverBy: TAKEN_OVER,
     control,
     signals: [log],
     pepper,

@@ -22,8 +22,8 @@ test('a flush that fails leaves the append stored but not durable, and the log r
   const queue = queueOver([() => ({ stored: Promise.resolve(), durable })]);
   const appended = queue.append([entry]);
   expect((await appended.stored)[0]?.offset).toBe(0);
-  await expect(appended.durable).rejects.toMatchObject({ code: 'LOG_APPEND_FAILED' });
-  await expect(queue.append([entry]).stored).rejects.toMatchObject({ code: 'LOG_APPEND_FAILED' });
+  await expect(appended.durable).rejects.toMatchObject({ code: 'LOG_BROKEN' });
+  await expect(queue.append([entry]).stored).rejects.toMatchObject({ code: 'LOG_BROKEN' });
   await queue.drained();
 });
 
@@ -34,7 +34,7 @@ test('a flush without an answer counts as failed after its time', async () => {
   );
   const appended = queue.append([entry]);
   await appended.stored;
-  await expect(appended.durable).rejects.toMatchObject({ code: 'LOG_APPEND_FAILED' });
+  await expect(appended.durable).rejects.toMatchObject({ code: 'LOG_BROKEN' });
   await queue.drained();
 });
 
