@@ -72,6 +72,7 @@ const startPipeline = async (
   const rater = await startRater({
     usageEvents,
     backOffice: house,
+    warehouse,
     books: loadPriceBooks(),
     clock,
     logger,

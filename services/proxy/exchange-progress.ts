@@ -25,8 +25,8 @@ export interface Progress {
   ttftMs: number | undefined;
   meter: ReplyMeter;
   decoder: BodyDecoder;
-  /** The answer is not for the client: another attempt follows after so long. */
-  waitMs: number | null;
+  /** The answer is not for the client, since another attempt follows: what came of it. Null: it is. */
+  withheld: Buffer[] | null;
   bytesForNobody: number;
   /** Why we broke the connection to the upstream ourselves. */
   gaveUp: 'client_left' | 'shutdown' | 'cannot_meter' | null;
@@ -41,7 +41,7 @@ export const newProgress = (parts: ProxyParts, record: AttemptRecord): Progress 
     ttftMs: undefined,
     meter,
     decoder: createBodyDecoder(undefined, meter.feed),
-    waitMs: null,
+    withheld: null,
     bytesForNobody: 0,
     gaveUp: null,
   };
@@ -93,7 +93,7 @@ export const factOf = (
     ? { ...meter.statement(), completeness: 'unreadable' as const }
     : meter.statement();
   const { completeness } = statement;
-  const needsCount = completeness === 'none' || completeness === 'part';
+  const needsCount = completeness !== 'full' && completeness !== 'unreadable';
   const requestId = providerRequestId(progress.headers);
   if (completeness === 'unreadable') {
     parts.metrics.unreadable.inc({ flavour: record.flavour });

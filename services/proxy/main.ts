@@ -23,6 +23,7 @@ import { createPressureMetrics, createProxyMetrics } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { createPlaces } from './proxy-parts.ts';
 import { recoverAttempts } from './recover-attempts.ts';
+import { createTargetBoard } from './target-board.ts';
 import { warnOfUpstreams } from './upstream-problems.ts';
 import { watchPressure } from './watch-pressure.ts';
 
@@ -154,6 +155,7 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     ...createPressureParts(deps, journal),
     follower,
     forwarder,
+    targets: createTargetBoard(deps.clock, metrics),
     metrics,
     clock: deps.clock,
     logger: deps.logger,

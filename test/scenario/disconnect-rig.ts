@@ -96,7 +96,7 @@ export const ledgerInWarehouse = async (
     clock: systemClock,
     logger: createLogger('test', 'silent'),
   };
-  const rater = await startRater({ ...common, books, metrics: createMetrics('rater') });
+  const rater = await startRater({ ...common, books, warehouse, metrics: createMetrics('rater') });
   await rater.caughtUp;
   await rater.close();
   const ledger = await startLedger({

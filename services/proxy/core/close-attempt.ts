@@ -95,10 +95,10 @@ const estimated = (
   };
 };
 
-/** Stated input stands; the output is at least what was stated and at least what was seen. */
+/** Stated input stands; the output is at least what was stated and at least what was seen, of which reasoning is a part. */
 const partial = (statement: Statement, outcome: Outcome): Figures => {
   const stated = BigInt(statement.classes.output_text ?? '0');
-  const seen = BigInt(outcome.outputTokensSeen);
+  const seen = BigInt(outcome.outputTokensSeen) - BigInt(statement.classes.output_reasoning ?? '0');
   if (seen <= stated) {
     return { ending: 'partial', classes: statement.classes, units: statement.units };
   }
@@ -113,7 +113,8 @@ const partial = (statement: Statement, outcome: Outcome): Figures => {
 const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcome): Figures => {
   const { completeness } = statement;
   if (completeness === 'unreadable') return { ending: 'unknown', ...NOTHING };
-  if (completeness === 'full') {
+  const ended = completeness === 'running' && outcome.kind === 'complete';
+  if (completeness === 'full' || ended) {
     return {
       ending: outcome.clientLeft ? 'drained' : 'reported',
       classes: statement.classes,
@@ -125,7 +126,7 @@ const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcom
   if (outcome.kind === 'unreachable' || (outcome.httpStatus ?? 0) >= 400) {
     return { ending: 'not_billed', ...NOTHING };
   }
-  if (completeness === 'part') return partial(statement, outcome);
+  if (completeness === 'part' || completeness === 'running') return partial(statement, outcome);
   const works = WORKS_ON.has(attempt.flavour);
   if (outcome.kind === 'complete' && works && isUnderWay(statement.finishReason)) {
     return { ending: 'pending', ...NOTHING };
