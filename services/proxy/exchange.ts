@@ -178,6 +178,7 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
   const fact = factOf(parts, on.record, progress, {
     kind: endKind,
     clientLeft: on.orders.client.left(),
+    hedgeLost: on.orders.client.left() && !call.client.left(),
     onAzure: on.orders.outgoing.upstream.dialect === 'azure' || isAzurePath(call.route.path),
   });
   const operation = operationBehind(progress, fact, {
@@ -198,8 +199,9 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
     return { next: 'withheld', answer: withheldAnswer(on, kind) };
   }
   if (kind !== 'complete' && !relay.started) return unanswered(on, endKind);
-  if (kind === 'complete') await relay.finish();
-  else relay.cut();
+  if (kind !== 'complete') relay.cut();
+  // Whoever has left, or has its answer from another attempt, gets nothing of this one.
+  else if (relay.started) await relay.finish();
   return { next: 'answered' };
 };
 
