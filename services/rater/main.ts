@@ -2,7 +2,7 @@ import type { PriceBooks } from '../../pricing/price-books.ts';
 import { encodeEnvelope } from '../../schemas/envelope.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from '../platform/clock.ts';
-import { consumeBatches } from '../platform/consume-batches.ts';
+import { consumeBatches, deadLetterCounter } from '../platform/consume-batches.ts';
 import type { EventLog, LogEntry } from '../platform/event-log.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
@@ -78,6 +78,7 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
     kind: 'usageEvent',
     group: RATER_GROUP,
     deadLetters: deps.backOffice,
+    onDeadLetters: deadLetterCounter(deps.metrics),
     clock: deps.clock,
     onRecords: async (records) => {
       const batch = rateBatch(
