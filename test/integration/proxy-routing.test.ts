@@ -52,7 +52,7 @@ describe('a call whose target fails', () => {
     expect((await house.events()).map(inShort)).toEqual([
       'primary a unreachable not_billed',
       'fallback b 200 reported',
-      // The second call finds `a` set aside for a second, and begins with `b`.
+      // The second call finds `a` set aside for two seconds, and begins with `b`.
       'primary b 200 reported',
     ]);
     expect(await house.metrics.render()).toMatch(
