@@ -151,7 +151,7 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
     await parts.journal.close(fact, operation ? [operationEntry(operation, parts.config.id)] : []);
     if (operation) parts.follower.follow(operation);
   } catch {
-    if (relay.started) relay.cut();
+    if (relay.started) relay.abandon();
     return { next: 'refuse', why: 'cannot_meter' };
   }
   parts.metrics.attempts.inc({ flavour: fact.flavour, ending: fact.ending });
