@@ -52,7 +52,6 @@ export interface ProxyProcess {
   child: ChildProcess;
   url: string;
   port: number;
-  /** Of the proxy itself, also where something runs it. */
   pid: number;
   /** Lines of its log. */
   said: string[];
@@ -61,8 +60,7 @@ export interface ProxyProcess {
 
 /**
  * Runs `reckoner serve proxy` as its user would.
- * @param runner what to put before the command, such as `strace` and its options.
- * @param listen how its log is read; `null` leaves the pipe alone from the moment it is ready.
+ * @param runner what to put before the command, such as `strace -D` and its options; the command must keep its process id.
  */
 export const runProxy = async (
   house: ProxyHouse,
@@ -89,7 +87,7 @@ export const runProxy = async (
   });
   if (!child.stderr) throw new Error('the proxy was started without a pipe');
   const lines = createInterface({ input: child.stderr });
-  const { promise: ready, resolve } = Promise.withResolvers<{ url: string; pid: number } | null>();
+  const { promise: ready, resolve } = Promise.withResolvers<{ url: string } | null>();
   lines.on('line', (line) => {
     said.push(line);
     if (line.includes('"msg":"proxy ready"')) resolve(JSON.parse(line));
@@ -99,5 +97,5 @@ export const runProxy = async (
   const found = await ready;
   if (found === null) throw new Error(`the proxy did not start: ${said.join('\n')}`);
   const port = Number(new URL(found.url).port);
-  return { child, url: found.url, port, pid: found.pid, said, ended: exited };
+  return { child, url: found.url, port, pid: child.pid ?? -1, said, ended: exited };
 };
