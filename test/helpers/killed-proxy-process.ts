@@ -1,24 +1,25 @@
-import { createHash } from 'node:crypto';
-import { decodeEnvelope } from '../../schemas/envelope.ts';
+import { join } from 'node:path';
 import { ProcessConfigSchema } from '../../schemas/house-config.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import { systemClock } from '../../services/platform/clock.ts';
+import { houseSecret } from '../../services/platform/config.ts';
 import { followControlState } from '../../services/platform/control-state.ts';
 import type { Appended, EventLog, LogEntry } from '../../services/platform/event-log.ts';
-import { openLmdbEventLog } from '../../services/platform/lmdb-event-log.ts';
+import {
+  openLmdbEventLog,
+  openLmdbEventLogReader,
+} from '../../services/platform/lmdb-event-log.ts';
 import { TAKEN_OVER } from '../../services/platform/log-acknowledgement.ts';
 import { createLogger } from '../../services/platform/logger.ts';
-import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import { createMetrics } from '../../services/platform/metrics.ts';
 import { startProxy } from '../../services/proxy/main.ts';
-import { PEPPER, putKey, putUpstream } from '../integration/proxy-records.ts';
 
 /**
- * A proxy of its own process that kills itself with SIGKILL at a very point of the n-th append of an event. Arguments: log directory,
- * upstream, point, n. The product knows nothing of it: the log it is given does it.
+ * A proxy of its own process that kills itself with SIGKILL at a very point of the n-th append of an event. Arguments: data
+ * directory, point, n. The product knows nothing of it: the log it is given does it.
  * Points: `before` the append, when it is `stored` but not flushed, when it is `durable` and nobody has been told, `never`.
  */
-const [directory = '', upstream = '', point = 'never', nth = '1'] = process.argv.slice(2);
+const [dataDir = '', point = 'never', nth = '1'] = process.argv.slice(2);
 
 const die = (): Promise<never> => {
   process.kill(process.pid, 'SIGKILL');
@@ -42,11 +43,13 @@ const killing = (log: EventLog): EventLog['append'] => {
   };
 };
 
-const log = await openLmdbEventLog({ directory, name: 'proxy-1' });
+const log = await openLmdbEventLog({ directory: join(dataDir, 'log', 'proxy-1'), name: 'proxy-1' });
 log.append = killing(log);
-const office = createMemoryEventLog('office');
-await putKey(office);
-await putUpstream(office, { base_url: upstream });
+const office = await openLmdbEventLogReader({
+  directory: join(dataDir, 'log', 'back-office'),
+  name: 'back-office',
+  offsets: log,
+});
 const proxy = await startProxy({
   config: ProcessConfigSchema.parse({ proxy: { port: 0, pressure: { disk_free_bytes_min: 0 } } })
     .proxy,
@@ -55,7 +58,7 @@ const proxy = await startProxy({
   takenOverBy: TAKEN_OVER,
   control: followControlState([office], log, systemClock),
   signals: [office],
-  pepper: PEPPER,
+  pepper: houseSecret(dataDir, 'pepper'),
   resolveSecret: () => 'upstream-secret',
   clock: systemClock,
   logger: createLogger('proxy', 'silent'),
