@@ -105,12 +105,20 @@ export const RouteSchema = z.strictObject({
   models: z.array(z.string().min(1)).default([]),
   /** How a target of a step is chosen: by weight, or the one that answered fastest of late. */
   strategy: z.enum(['weighted', 'least_latency']).default('weighted'),
-  /** Tried in order; the next one when the targets of the one before failed. */
+  /**
+   * Tried in order; the next one when the targets of the one before failed. `attempts_max`: upstream calls per request in this step;
+   * left out, each target once, and in the last step as many as the route has left.
+   */
   steps: z
-    .array(z.strictObject({ targets: z.array(RouteTargetSchema).min(1).max(16) }))
+    .array(
+      z.strictObject({
+        targets: z.array(RouteTargetSchema).min(1).max(16),
+        attempts_max: z.int().min(1).max(10).optional(),
+      }),
+    )
     .min(1)
     .max(8),
-  /** Upstream calls per request at most, over all steps. */
+  /** Upstream calls per request at most, over all steps, the hedge included. An upstream's own `attempts_max` holds as well. */
   attempts_max: z.int().min(1).max(10).default(4),
   /** No byte of an answer for so long: a second attempt (`hedge`) goes to another target; the first to answer wins. Left out: never. */
   hedge_after_ms: z.int().min(50).max(600_000).optional(),

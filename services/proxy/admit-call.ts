@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Upstream, VirtualKey } from '../../schemas/control-record.ts';
+import type { VirtualKey } from '../../schemas/control-record.ts';
 import type { Flavour } from '../../schemas/words.ts';
 import { toInstant } from '../platform/clock.ts';
 import { findVirtualKey } from '../platform/virtual-key.ts';
@@ -12,12 +12,12 @@ import { attribute, requiredMessage, unattributed } from './core/dimensions.ts';
 import type { JsonObject } from './core/flavour.ts';
 import { asObject } from './core/flavour.ts';
 import { presentedKey } from './core/headers.ts';
-import { editedBody, formField, promptPieces, requestFacts } from './core/request-facts.ts';
+import { formField, promptPieces, requestFacts } from './core/request-facts.ts';
 import type { Dialect, Route } from './core/route.ts';
-import { readsWholeAccount, resolveAccount, upstreamForModel } from './core/route.ts';
+import { readsWholeAccount, resolveAccount } from './core/route.ts';
+import { badRequest, dialectOf, findChain, isPlace, UPSTREAM_NOT_FOUND } from './find-chain.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { readBody } from './read-body.ts';
-import { awsSigningOf } from './sign-aws.ts';
 import { countTextTokens } from './token-count.ts';
 
 /** A call that may go upstream, or what to answer instead. `gone`: the client left while it was still sending. */
@@ -61,12 +61,6 @@ const ACCOUNT_WIDE: Refusal = {
     "This call reads the whole of the provider's account, which other tenants share. Ask for one thing by its id.",
 };
 
-const badRequest = (message: string): Refusal => ({
-  status: 400,
-  code: 'invalid_request',
-  message,
-});
-
 /** Flavours whose endpoints take nothing but JSON in the OpenAI or Anthropic way; elsewhere the provider judges the body. */
 const JSON_FLAVOURS: ReadonlySet<Flavour> = new Set([
   'openai.chat',
@@ -92,51 +86,6 @@ const parseBody = (body: Buffer): { source: string; object: JsonObject } | null 
     return object ? { source, object } : null;
   } catch {
     return null;
-  }
-};
-
-const findUpstream = (
-  parts: ProxyParts,
-  route: Route,
-  model: string | undefined,
-): Upstream | Refusal => {
-  const { upstreams } = parts.control.state;
-  if (route.upstreamId !== null) {
-    return (
-      upstreams.get(route.upstreamId) ?? {
-        status: 404,
-        code: 'upstream_not_found',
-        message: 'The path starts with no upstream that is configured here.',
-      }
-    );
-  }
-  if (model === undefined) {
-    return badRequest('The body names no "model" as text, and this route is chosen by model.');
-  }
-  return (
-    upstreamForModel(upstreams.values(), route.dialect, model) ?? {
-      status: 404,
-      code: 'model_not_found',
-      message: 'No upstream configured here serves the model the body asks for.',
-    }
-  );
-};
-
-const NO_CREDENTIAL: Refusal = {
-  status: 503,
-  code: 'credential_missing',
-  message:
-    'This proxy cannot read the credential of the upstream. Its operator must provide it; nothing was sent.',
-};
-
-const hasCredential = (parts: ProxyParts, upstream: Upstream): boolean => {
-  try {
-    const secret = parts.credentialOf(upstream);
-    if (secret !== null) awsSigningOf(upstream, secret);
-    return true;
-  } catch (error) {
-    parts.logger.error({ upstream: upstream.id }, (error as Error).message);
-    return false;
   }
 };
 
@@ -171,16 +120,14 @@ const attributionOf = (
 /** Checks everything that can be checked before money is spent: key, body, route, model, dimensions, budget. */
 export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Admitted> => {
   const { req } = arrival;
-  const route = resolveAccount(arrival.route, (id) => parts.control.state.upstreams.has(id));
-  const known =
-    route.upstreamId === null ? null : parts.control.state.upstreams.get(route.upstreamId);
-  const dialect = known?.dialect ?? route.dialect;
+  const { state } = parts.control;
+  const route = resolveAccount(arrival.route, (id) => isPlace(state, id));
+  const dialect = dialectOf(state, route);
   const no = (refusal: Refusal | 'gone'): Admitted => ({ ok: false, refusal, dialect });
   const key = servedKey(parts, req);
   if (isRefusal(key)) return no(key);
   if (readsWholeAccount(req.method ?? 'GET', route.path)) return no(ACCOUNT_WIDE);
-  if (route.upstreamId !== null && !known)
-    return no(findUpstream(parts, route, undefined) as Refusal);
+  if (route.upstreamId !== null && !isPlace(state, route.upstreamId)) return no(UPSTREAM_NOT_FOUND);
   const read = await readBody(req, parts.config.body_bytes_max);
   if (!read.ok && read.reason === 'aborted') return no('gone');
   if (!read.ok) {
@@ -197,9 +144,8 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
   }
   const formModel = route.flavour !== null && !parsed ? formModelOf(req, read.body) : undefined;
   const facts = requestFacts(parsed?.object ?? null, { ...route, formModel });
-  const upstream = findUpstream(parts, route, facts.model);
-  if (isRefusal(upstream)) return no(upstream);
-  if (!hasCredential(parts, upstream)) return no(NO_CREDENTIAL);
+  const found = findChain(parts, route, facts.model);
+  if (!found.ok) return no(found.refusal);
   if (route.flavour !== null && !mayUseModel(key, facts.model)) {
     return no({
       status: 403,
@@ -216,8 +162,6 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
     toInstant(parts.clock.nowMs()),
   );
   if (!budget.admitted && route.flavour !== null) return no(budget.refusal);
-  const asks = parsed !== null && upstream.stream_usage !== 'as_is';
-  const edited = asks ? editedBody(route.flavour, facts, parsed.source) : null;
   const prompt = promptPieces(parsed?.object ?? null);
   const remaining = budget.admitted ? budget.remainingUsd : undefined;
   return {
@@ -227,12 +171,12 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
       route,
       dialect,
       key,
-      upstream,
+      chain: found.chain,
       facts,
       dimensions: attribution.dimensions,
       tags: attribution.tags,
-      body: edited === null ? read.body : Buffer.from(edited),
-      hideUsage: edited !== null,
+      body: read.body,
+      source: parsed?.source ?? null,
       estimatedInputTokens: prompt.tokenIds + countTextTokens(prompt.texts.join('\n')),
       ...(remaining === undefined ? {} : { remainingUsd: remaining }),
     },

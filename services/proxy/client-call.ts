@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Upstream, VirtualKey } from '../../schemas/control-record.ts';
+import type { VirtualKey } from '../../schemas/control-record.ts';
 import type { Dimensions } from '../../schemas/usage-event.ts';
+import type { Chain } from './core/chain.ts';
 import type { RequestFacts } from './core/request-facts.ts';
 import type { Dialect, Route } from './core/route.ts';
 
@@ -13,14 +14,15 @@ export interface ClientCall {
   route: Route;
   dialect: Dialect;
   key: VirtualKey;
-  upstream: Upstream;
+  /** Where it may go. */
+  chain: Chain;
   facts: RequestFacts;
   dimensions: Dimensions;
   tags: Record<string, string>;
-  /** As it goes upstream. */
+  /** As it came. */
   body: Buffer | null;
-  /** Usage was asked for on the caller's behalf and must not show. */
-  hideUsage: boolean;
+  /** The body as text where it is a JSON object in UTF-8 and the call is metered. */
+  source: string | null;
   estimatedInputTokens: number;
   /** Left of the tightest budget, USD. */
   remainingUsd?: string;

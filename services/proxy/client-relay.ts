@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
-import { createBodyDecoder } from './body-decoder.ts';
+import { createBodyDecoder, isDecodable } from './body-decoder.ts';
 import { clientHeaders } from './core/headers.ts';
 import { streamFormat } from './core/stream-format.ts';
 import { createUsageFilter } from './usage-filter.ts';
@@ -59,7 +59,9 @@ export const createClientRelay = (
       const out = clientHeaders(headers);
       const length = headers['content-length'];
       if (!streamed && length !== undefined) out['content-length'] = length;
-      if (format === 'sse' && hideUsage && status < 400) {
+      // What cannot be decoded passes as it is: a caller that sees a usage chunk too many is better off than one that sees nothing.
+      const readable = isDecodable(headers['content-encoding']);
+      if (format === 'sse' && hideUsage && status < 400 && readable) {
         filter = createUsageFilter();
         decoder = createBodyDecoder(headers['content-encoding'], (chunk) => void filtered(chunk));
         delete out['content-encoding'];

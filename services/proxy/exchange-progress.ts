@@ -25,8 +25,8 @@ export interface Progress {
   ttftMs: number | undefined;
   meter: ReplyMeter;
   decoder: BodyDecoder;
-  /** The answer is not for the client: another attempt follows after so long. */
-  waitMs: number | null;
+  /** The answer is not for the client, since another attempt follows: what came of it. Null: it is. */
+  withheld: Buffer[] | null;
   bytesForNobody: number;
   /** Why we broke the connection to the upstream ourselves. */
   gaveUp: 'client_left' | 'shutdown' | 'cannot_meter' | null;
@@ -41,7 +41,7 @@ export const newProgress = (parts: ProxyParts, record: AttemptRecord): Progress 
     ttftMs: undefined,
     meter,
     decoder: createBodyDecoder(undefined, meter.feed),
-    waitMs: null,
+    withheld: null,
     bytesForNobody: 0,
     gaveUp: null,
   };
@@ -64,10 +64,13 @@ export const noteHead = (
 
 const REQUEST_ID_HEADERS = ['x-request-id', 'request-id', 'apim-request-id', 'x-amzn-requestid'];
 
+/** How programs write an id they do not have. Kept as one, it would be shared by all such calls. */
+const NO_ID = /^(|null|none|nil|undefined)$/i;
+
 const providerRequestId = (headers: IncomingHttpHeaders): string | undefined => {
   for (const name of REQUEST_ID_HEADERS) {
     const id = headerOf(headers, name);
-    if (id !== undefined && id.length > 0 && id.length <= 200) return id;
+    if (id !== undefined && !NO_ID.test(id) && id.length <= 200) return id;
   }
   return undefined;
 };
@@ -85,7 +88,7 @@ export const factOf = (
   parts: ProxyParts,
   record: AttemptRecord,
   progress: Progress,
-  about: { kind: EndKind; clientLeft: boolean; onAzure: boolean },
+  about: { kind: EndKind; clientLeft: boolean; hedgeLost: boolean; onAzure: boolean },
 ): ClosingFact => {
   const { meter, status } = progress;
   const { onAzure, ...ending } = about;
@@ -93,7 +96,7 @@ export const factOf = (
     ? { ...meter.statement(), completeness: 'unreadable' as const }
     : meter.statement();
   const { completeness } = statement;
-  const needsCount = completeness === 'none' || completeness === 'part';
+  const needsCount = completeness !== 'full' && completeness !== 'unreadable';
   const requestId = providerRequestId(progress.headers);
   if (completeness === 'unreadable') {
     parts.metrics.unreadable.inc({ flavour: record.flavour });

@@ -1,24 +1,49 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { AttemptRecord } from '../../schemas/usage-event.ts';
-import type { ClientCall } from './client-call.ts';
+import type { ClientCall, ClientPresence } from './client-call.ts';
 import { ownHeaders } from './client-call.ts';
 import type { ClientRelay } from './client-relay.ts';
 import { createClientRelay } from './client-relay.ts';
 import { headerOf } from './core/headers.ts';
-import { isRetryable, retryWaitMs } from './core/retry.ts';
 import { isAzurePath } from './core/route.ts';
 import type { EndKind, Progress } from './exchange-progress.ts';
 import { factOf, newProgress, noteHead, operationBehind } from './exchange-progress.ts';
 import type { UpstreamControl } from './forward.ts';
 import { operationEntry } from './operation-store.ts';
+import type { Outgoing } from './outgoing.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 
 /** How an attempt ended for the call it belongs to. */
 export type AttemptEnd =
   | { next: 'answered' }
-  /** Nothing has reached the client; another attempt may. */
-  | { next: 'retry'; waitMs: number }
+  /** Nothing has reached the client, as `withhold` wanted it; the answer where there was one that could be kept. */
+  | { next: 'withheld'; answer: WithheldAnswer | null }
   | { next: 'refuse'; why: 'unreachable' | 'timeout' | 'cannot_meter' };
+
+/** An answer that was kept from the client in favour of another attempt. Shown when no attempt brings a better one. */
+export interface WithheldAnswer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: Buffer;
+}
+
+/** How far an attempt got: its status once the head of an answer is here, else why there will be none. */
+export interface AttemptHead {
+  status: number | null;
+  retryAfter?: string | undefined;
+  timeout?: boolean;
+}
+
+/** What an attempt needs beside its call and its record. */
+export interface AttemptOrders {
+  outgoing: Outgoing;
+  /** The second stage of the opened record, whose first has been waited for. */
+  durable: Promise<unknown>;
+  /** For whom the answer is. Who has left gets none, and the upstream's disconnect policy decides about the rest of it. */
+  client: ClientPresence;
+  /** Asked once, before a byte of the answer is shown: true keeps it from the client, since another attempt follows. */
+  withhold(head: AttemptHead): boolean;
+}
 
 /** One attempt on its way. */
 interface Exchange {
@@ -28,10 +53,7 @@ interface Exchange {
   progress: Progress;
   relay: ClientRelay;
   control: UpstreamControl;
-  durable: Promise<unknown>;
-  mayRetry: boolean;
-  /** Path and query as they went upstream. */
-  target: string;
+  orders: AttemptOrders;
   /** Settles when the head of the answer has been dealt with. */
   starting: Promise<void>;
   releaseDrain: () => void;
@@ -42,6 +64,10 @@ interface Exchange {
 
 /** Bytes read of an answer that nobody gets: the client left, or another attempt follows. */
 const DRAIN_BYTES_MAX = 67_108_864;
+
+/** How much of a withheld answer is kept for the client, and how long the rest of it is waited for. */
+const WITHHELD_BYTES_MAX = 262_144;
+const WITHHELD_MAX_MS = 1_000;
 
 /** How long a client may take nothing of an answer that is there for it. */
 const STALL_MAX_MS = 120_000;
@@ -55,7 +81,7 @@ const giveUp = (on: Exchange, why: NonNullable<Progress['gaveUp']>): void => {
 const whenClientLeft = (on: Exchange): void => {
   if (on.ended) return;
   const { parts } = on;
-  const drains = on.call.upstream.disconnect === 'drain';
+  const drains = on.orders.outgoing.upstream.disconnect === 'drain';
   if (!drains || !parts.drains.enter()) {
     if (drains) parts.metrics.overDrainBound.inc();
     giveUp(on, 'client_left');
@@ -76,19 +102,20 @@ const whenStarted = async (
 ): Promise<void> => {
   const { progress, control } = on;
   noteHead(progress, on.record, { status, headers, asked: on.call.facts.asked });
-  if (on.mayRetry && isRetryable(status) && !on.call.client.left()) {
-    const retryAfter = headerOf(headers, 'retry-after');
-    progress.waitMs = retryWaitMs(on.record.attempt_number, retryAfter, Math.random());
-    if (progress.waitMs !== null) return;
+  if (on.orders.withhold({ status, retryAfter: headerOf(headers, 'retry-after') })) {
+    progress.withheld = [];
+    // The next attempt waits for this one's event, and that for the end of an error nobody reads: not for long.
+    on.stall = setTimeout(() => control.abort(), WITHHELD_MAX_MS);
+    return;
   }
   control.pause();
   try {
-    await on.durable;
+    await on.orders.durable;
   } catch {
     giveUp(on, 'cannot_meter');
     return;
   }
-  if (!on.call.client.left()) on.relay.start(status, headers);
+  if (!on.orders.client.left()) on.relay.start(status, headers);
   control.resume();
 };
 
@@ -108,24 +135,32 @@ const whenData = (on: Exchange, chunk: Buffer): void => {
   const { progress } = on;
   progress.ttftMs ??= on.parts.clock.monotonicMs() - progress.startedMs;
   progress.decoder.write(chunk);
-  const forNobody = progress.waitMs !== null || on.call.client.left();
-  if (!forNobody) {
+  if (progress.withheld === null && !on.orders.client.left()) {
     if (!on.relay.write(chunk)) holdBack(on);
     return;
   }
   progress.bytesForNobody += chunk.length;
-  if (progress.bytesForNobody <= DRAIN_BYTES_MAX) return;
-  if (progress.waitMs !== null) on.control.abort();
-  else giveUp(on, 'client_left');
+  if (progress.withheld === null) {
+    if (progress.bytesForNobody > DRAIN_BYTES_MAX) giveUp(on, 'client_left');
+  } else if (progress.bytesForNobody <= WITHHELD_BYTES_MAX) progress.withheld.push(chunk);
+  else on.control.abort();
 };
 
 /** Nothing reached the client: is there another attempt, and if not, what is it told? */
 const unanswered = (on: Exchange, kind: EndKind): AttemptEnd => {
-  if (kind === 'timeout') return { next: 'refuse', why: 'timeout' };
-  const broken = kind === 'unreachable' || kind === 'cut';
-  const waitMs =
-    broken && on.mayRetry ? retryWaitMs(on.record.attempt_number, undefined, Math.random()) : null;
-  return waitMs === null ? { next: 'refuse', why: 'unreachable' } : { next: 'retry', waitMs };
+  const timeout = kind === 'timeout';
+  const failed = timeout || kind === 'unreachable' || kind === 'cut';
+  if (failed && on.orders.withhold({ status: null, timeout })) {
+    return { next: 'withheld', answer: null };
+  }
+  return { next: 'refuse', why: timeout ? 'timeout' : 'unreachable' };
+};
+
+/** The answer that was kept back, if it came whole. */
+const withheldAnswer = ({ progress }: Exchange, kind: EndKind): WithheldAnswer | null => {
+  const { status, headers, withheld } = progress;
+  const whole = kind === 'complete' && status !== undefined && withheld !== null;
+  return whole ? { status, headers, body: Buffer.concat(withheld) } : null;
 };
 
 /** Writes the event, then lets the client have its end. */
@@ -137,14 +172,17 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
   on.releaseDrain();
   const { gaveUp } = progress;
   const ourEnd = gaveUp === 'cannot_meter' ? 'cut' : gaveUp;
-  const endKind = kind === 'complete' ? kind : (ourEnd ?? kind);
+  // Where nothing was sent, giving up costs nothing, whoever gave up.
+  const settled = kind === 'complete' || kind === 'unreachable';
+  const endKind = settled ? kind : (ourEnd ?? kind);
   const fact = factOf(parts, on.record, progress, {
     kind: endKind,
-    clientLeft: call.client.left(),
-    onAzure: call.upstream.dialect === 'azure' || isAzurePath(call.route.path),
+    clientLeft: on.orders.client.left(),
+    hedgeLost: on.orders.client.left() && !call.client.left(),
+    onAzure: on.orders.outgoing.upstream.dialect === 'azure' || isAzurePath(call.route.path),
   });
   const operation = operationBehind(progress, fact, {
-    target: on.target,
+    target: on.orders.outgoing.path,
     stored: call.facts.notStored !== true,
   });
   try {
@@ -154,30 +192,25 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
     if (relay.started) relay.abandon();
     return { next: 'refuse', why: 'cannot_meter' };
   }
-  parts.metrics.attempts.inc({ flavour: fact.flavour, ending: fact.ending });
+  const { flavour, ending, attempt_role: role } = fact;
+  parts.metrics.attempts.inc({ flavour, ending, role });
   if (gaveUp === 'cannot_meter') return { next: 'refuse', why: 'cannot_meter' };
-  if (progress.waitMs !== null) return { next: 'retry', waitMs: progress.waitMs };
+  if (progress.withheld !== null) {
+    return { next: 'withheld', answer: withheldAnswer(on, kind) };
+  }
   if (kind !== 'complete' && !relay.started) return unanswered(on, endKind);
-  if (kind === 'complete') await relay.finish();
-  else relay.cut();
+  if (kind !== 'complete') relay.cut();
+  // Whoever has left, or has its answer from another attempt, gets nothing of this one.
+  else if (relay.started) await relay.finish();
   return { next: 'answered' };
 };
 
-/**
- * Sends one attempt upstream and carries the answer to the client. Its event is written when this resolves, whatever happened.
- * @param about `durable`: the second stage of the opened record, whose first has been waited for. `mayRetry`: an answer that
- * says "later" is not shown, since another attempt follows.
- */
+/** Sends one attempt upstream and carries the answer to the client. Its event is written when this resolves, whatever happened. */
 export const exchange = (
   parts: ProxyParts,
   call: ClientCall,
   record: AttemptRecord,
-  about: {
-    durable: Promise<unknown>;
-    mayRetry: boolean;
-    headers: Record<string, string>;
-    path: string;
-  },
+  orders: AttemptOrders,
 ): Promise<AttemptEnd> => {
   const { promise, resolve, reject } = Promise.withResolvers<AttemptEnd>();
   const end = (kind: EndKind): void => {
@@ -193,11 +226,9 @@ export const exchange = (
     call,
     record,
     progress: newProgress(parts, record),
-    relay: createClientRelay(call.res, call.hideUsage, ownHeaders(call)),
+    relay: createClientRelay(call.res, orders.outgoing.hideUsage, ownHeaders(call)),
     control: { pause: () => undefined, resume: () => undefined, abort: () => undefined },
-    durable: about.durable,
-    mayRetry: about.mayRetry,
-    target: about.path,
+    orders,
     starting: Promise.resolve(),
     releaseDrain: () => undefined,
     stall: undefined,
@@ -206,9 +237,14 @@ export const exchange = (
   const resume = (): void => goOn(on);
   call.res.on('drain', resume);
   const forgetShutdown = parts.onShutdown(() => giveUp(on, 'shutdown'));
-  const { upstream, body } = call;
+  const { upstream, path, headers, body } = orders.outgoing;
+  if (orders.client.left()) {
+    // Gone while the opened record was written: what was not sent is not billed.
+    end('unreachable');
+    return promise;
+  }
   on.control = parts.forwarder.send(
-    { upstream, method: 'POST', path: about.path, headers: about.headers, body },
+    { upstream, method: 'POST', path, headers, body },
     {
       onStart: (status, headers) => {
         on.starting = whenStarted(on, status, headers).catch((error: unknown) => {
@@ -222,6 +258,6 @@ export const exchange = (
       onFailure: end,
     },
   );
-  call.client.onLeft(() => whenClientLeft(on));
+  orders.client.onLeft(() => whenClientLeft(on));
   return promise;
 };

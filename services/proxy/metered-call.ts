@@ -1,14 +1,15 @@
-import type { AttemptRecord } from '../../schemas/usage-event.ts';
-import { toInstant } from '../platform/clock.ts';
-import { newId } from '../platform/id-source.ts';
 import type { ClientCall } from './client-call.ts';
+import { ownHeaders } from './client-call.ts';
 import type { Refusal } from './core/answers.ts';
-import { headerOf } from './core/headers.ts';
-import type { AttemptEnd } from './exchange.ts';
+import type { Choice } from './core/targets.ts';
+import type { AttemptEnd, WithheldAnswer } from './exchange.ts';
 import { exchange } from './exchange.ts';
-import { outgoingCall } from './outgoing-call.ts';
+import { openRecord } from './open-record.ts';
+import { outgoingFor } from './outgoing.ts';
 import type { ProxyParts } from './proxy-parts.ts';
-import { refuse } from './respond.ts';
+import { passOn, refuse } from './respond.ts';
+import type { Leg, Trip } from './trip.ts';
+import { createTrip } from './trip.ts';
 
 export const CANNOT_METER: Refusal = {
   status: 503,
@@ -17,7 +18,9 @@ export const CANNOT_METER: Refusal = {
   retryAfterS: 5,
 };
 
-const REFUSALS: Record<Extract<AttemptEnd, { next: 'refuse' }>['why'], Refusal> = {
+type Failure = Extract<AttemptEnd, { next: 'refuse' }>['why'];
+
+const REFUSALS: Record<Failure, Refusal> = {
   unreachable: {
     status: 502,
     code: 'upstream_unreachable',
@@ -31,39 +34,6 @@ const REFUSALS: Record<Extract<AttemptEnd, { next: 'refuse' }>['why'], Refusal> 
   cannot_meter: CANNOT_METER,
 };
 
-const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
-
-const openRecord = (parts: ProxyParts, call: ClientCall, number: number): AttemptRecord => {
-  const { facts, key, upstream } = call;
-  const traceparent = headerOf(call.req.headers, 'traceparent');
-  return {
-    request_id: call.requestId,
-    attempt_id: newId(),
-    attempt_number: number,
-    attempt_role: number === 1 ? 'primary' : 'retry',
-    event_id: newId(),
-    event_ts: toInstant(parts.clock.nowMs()),
-    proxy_id: parts.config.id,
-    boot_id: parts.bootId,
-    key_id: key.id,
-    credential_pool_id: upstream.id,
-    byo_key: false,
-    upstream: upstream.id,
-    provider: upstream.provider,
-    flavour: call.route.flavour ?? 'passthrough',
-    ...(facts.model === undefined ? {} : { requested_model: facts.model }),
-    ...(facts.tier === undefined ? {} : { requested_tier: facts.tier }),
-    streamed: facts.streamed,
-    dimensions: call.dimensions,
-    tags: call.tags,
-    ...(traceparent && TRACEPARENT.test(traceparent) ? { traceparent } : {}),
-    estimated_input_tokens: String(call.estimatedInputTokens),
-    ...(facts.maxOutputTokens === undefined
-      ? {}
-      : { max_output_tokens: String(facts.maxOutputTokens) }),
-  };
-};
-
 /** Waits, but no longer than the client does. */
 const waitUnlessLeft = (call: ClientCall, waitMs: number): Promise<void> =>
   new Promise((resolve) => {
@@ -75,15 +45,11 @@ const waitUnlessLeft = (call: ClientCall, waitMs: number): Promise<void> =>
   });
 
 /** One attempt: opened record stored, call made, event written. */
-const attempt = async (
-  parts: ProxyParts,
-  call: ClientCall,
-  number: number,
-): Promise<AttemptEnd> => {
-  const { upstream, body } = call;
+const attempt = async (parts: ProxyParts, call: ClientCall, leg: Leg): Promise<AttemptEnd> => {
+  const { target, role } = leg.choice;
   // Before the attempt is opened: what cannot be signed is no attempt.
-  const outgoing = await outgoingCall(parts, call, { upstream, method: 'POST', body });
-  const record = openRecord(parts, call, number);
+  const outgoing = await outgoingFor(parts, call, target);
+  const record = openRecord(parts, call, { outgoing, number: leg.number, role });
   const opened = parts.journal.open(record);
   let using = parts;
   try {
@@ -92,21 +58,73 @@ const attempt = async (
     if (!parts.pressure.failsOpen) return { next: 'refuse', why: 'cannot_meter' };
     using = { ...parts, journal: parts.unrecorded };
   }
-  const mayRetry = number < upstream.attempts_max;
   const durable = using === parts ? opened.durable : Promise.resolve();
-  return exchange(using, call, record, { durable, mayRetry, ...outgoing });
+  const { client, withhold } = leg;
+  return exchange(using, call, record, { outgoing, durable, client, withhold });
 };
 
-/** Serves an admitted call: attempts until one is answered, the bound is reached or the client has left. */
-export const serveMetered = async (parts: ProxyParts, call: ClientCall): Promise<void> => {
-  for (let number = 1; !call.client.left(); number += 1) {
-    const end = await attempt(parts, call, number);
-    if (end.next === 'answered') return;
-    if (end.next === 'refuse') {
-      if (call.client.left()) return;
-      parts.metrics.refusals.inc({ code: REFUSALS[end.why].code });
-      return refuse(call.res, REFUSALS[end.why], call);
-    }
-    await waitUnlessLeft(call, end.waitMs);
+const run = async (parts: ProxyParts, call: ClientCall, leg: Leg): Promise<AttemptEnd> => {
+  try {
+    return await attempt(parts, call, leg);
+  } finally {
+    leg.over();
   }
+};
+
+/** No attempt was answered: the last answer of a provider as it came, else one of our own. */
+const unanswered = (
+  parts: ProxyParts,
+  call: ClientCall,
+  about: { why: Failure; answer: WithheldAnswer | null },
+): void => {
+  if (call.client.left()) return;
+  const { why, answer } = about;
+  if (answer && why !== 'cannot_meter') {
+    passOn(call.res, answer, ownHeaders(call));
+    return;
+  }
+  parts.metrics.refusals.inc({ code: REFUSALS[why].code });
+  refuse(call.res, REFUSALS[why], call);
+};
+
+/**
+ * One attempt, and a second beside it where the chain says so and the first has shown nothing for that long. Resolves when both are
+ * over: who loses is read to its end or given up as its upstream says, while the client has its answer.
+ */
+const attemptsAt = async (
+  parts: ProxyParts,
+  call: ClientCall,
+  trip: Trip,
+  choice: Choice,
+): Promise<AttemptEnd[]> => {
+  const leg = trip.begin(choice);
+  const ends = [run(parts, call, leg)];
+  const { hedgeAfterMs } = call.chain;
+  if (hedgeAfterMs === undefined) return Promise.all(ends);
+  const timer = setTimeout(() => {
+    const hedge = leg.waiting() && !call.client.left() ? trip.hedge() : null;
+    if (hedge) ends.push(run(parts, call, trip.begin(hedge)));
+  }, hedgeAfterMs);
+  await ends[0]?.catch(() => undefined);
+  clearTimeout(timer);
+  return Promise.all(ends);
+};
+
+/** Serves an admitted call: attempts until one is answered, the bounds are reached or the client has left. */
+export const serveMetered = async (parts: ProxyParts, call: ClientCall): Promise<void> => {
+  const trip = createTrip(parts, call);
+  let answer: WithheldAnswer | null = null;
+  let why: Failure = 'unreachable';
+  for (let choice = trip.next(); choice; choice = trip.next()) {
+    if (choice.waitMs > 0) await waitUnlessLeft(call, choice.waitMs);
+    if (call.client.left()) return;
+    const ends = await attemptsAt(parts, call, trip, choice);
+    if (ends.some((end) => end.next === 'answered')) return;
+    for (const end of ends) {
+      if (end.next === 'withheld') answer = end.answer ?? answer;
+      else if (end.next === 'refuse') why = end.why;
+    }
+    if (why === 'cannot_meter') break;
+  }
+  unanswered(parts, call, { why, answer });
 };

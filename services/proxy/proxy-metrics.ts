@@ -41,8 +41,18 @@ export const createProxyMetrics = (metrics: Metrics, read: ProxyReadings) => {
     ),
     attempts: metrics.counter(
       'proxy_attempts_total',
-      'Upstream attempts closed, by wire format and ending.',
-      ['flavour', 'ending'],
+      'Upstream attempts closed, by wire format, ending and role (primary, retry, fallback, hedge).',
+      ['flavour', 'ending', 'role'],
+    ),
+    setAside: metrics.counter(
+      'proxy_targets_set_aside_total',
+      'Times an upstream failed so that others are preferred for a while.',
+      ['upstream'],
+    ),
+    retriesRefused: metrics.counter(
+      'proxy_retries_refused_total',
+      'Further attempts not made because the retry budget of the upstream that failed, or of the others, was spent.',
+      ['upstream'],
     ),
     refusals: metrics.counter('proxy_refusals_total', 'Calls the proxy refused itself, by code.', [
       'code',

@@ -8,6 +8,7 @@ import type { BudgetSignals } from './budget-signals.ts';
 import type { Follower } from './follow-operations.ts';
 import type { Forwarder } from './forward.ts';
 import type { PressureMetrics, ProxyMetrics } from './proxy-metrics.ts';
+import type { TargetBoard } from './target-board.ts';
 import type { PressureWatch } from './watch-pressure.ts';
 
 /** What every call needs of the running proxy. */
@@ -23,6 +24,7 @@ export interface ProxyParts {
   pressureMetrics: PressureMetrics;
   follower: Follower;
   forwarder: Forwarder;
+  targets: TargetBoard;
   metrics: ProxyMetrics;
   clock: Clock;
   logger: Logger;

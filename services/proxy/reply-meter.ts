@@ -3,6 +3,7 @@ import type { Flavour } from '../../schemas/words.ts';
 import type { ReplyHead, ReplyReader, Statement } from './core/flavour.ts';
 import { createReplyReader } from './core/reply-readers.ts';
 import { streamFormat } from './core/stream-format.ts';
+import { createArrayFraming } from './json-array-framing.ts';
 import type { Framing, OnEvent } from './reply-framing.ts';
 import {
   createAwsFraming,
@@ -31,6 +32,9 @@ const parseJson = (text: string): unknown => {
   }
 };
 
+/** Without the byte order mark that some hosts put in front; JSON knows none. */
+const withoutMark = (text: string): string => (text.startsWith('\ufeff') ? text.slice(1) : text);
+
 const createStreamMeter = (
   reader: ReplyReader,
   createFraming: (onEvent: OnEvent) => Framing,
@@ -50,40 +54,88 @@ const createStreamMeter = (
   };
 };
 
-/** A reply that was not said to be a stream but is none else: its lines are read for events. */
-const readLines = (reader: ReplyReader, source: string): void => {
-  for (const line of source.split('\n')) {
-    const text = line.replace(/^data:/, '').trim();
-    if (!text.startsWith('{')) continue;
+/** A field of a server-sent event, or a comment, at the start of a line. */
+const SSE_LINE = /^(data|event|id|retry)?:/;
+
+/** A reply that was not said to be a stream but is one: its events are read as of one that was. */
+const readUnsaidStream = (reader: ReplyReader, bytes: Buffer, source: string): void => {
+  const onEvent: OnEvent = (text) => {
     const data = parseJson(text);
     if (data !== undefined) reader.readEvent({ source: text, data });
-  }
+  };
+  const binary = bytes.length >= 12 && bytes.readUInt16BE(0) === 0;
+  const framing = binary
+    ? createAwsFraming(onEvent)
+    : (SSE_LINE.test(source.trimStart()) ? createSseFraming : createLineFraming)(onEvent);
+  framing.feed(bytes);
+  framing.end();
 };
 
-const createBodyMeter = (reader: ReplyReader, isJson: boolean): ReplyMeter => {
+/** Starts of what can be read although its content type does not say so: JSON, events; an AWS message begins with its length. */
+const LOOKS_READABLE = /^(\u00ef\u00bb\u00bf)?\s*([{[]|(data|event|id|retry)?:)|^\0\0/;
+/** Bytes that tell. */
+const START_BYTES = 16;
+
+/** @param stated whether the content type says that it can be read; undefined where only a look at the bytes tells. */
+const createBodyMeter = (reader: ReplyReader, stated: boolean | undefined): ReplyMeter => {
   let chunks: Buffer[] = [];
   let length = 0;
+  let isRead = stated;
+  /** Audio and pages of a proxy in between are not kept. */
+  const look = (): void => {
+    isRead ??= LOOKS_READABLE.test(Buffer.concat(chunks).toString('latin1', 0, 64));
+    if (!isRead) chunks = [];
+  };
   return {
     feed: (chunk) => {
       length += chunk.length;
-      if (!isJson || length > READ_BYTES_MAX) chunks = [];
+      if (isRead === false || length > READ_BYTES_MAX) chunks = [];
       else chunks.push(chunk);
+      if (isRead === undefined && length >= START_BYTES) look();
     },
     end: () => {
-      if (chunks.length === 0) return;
-      const source = (
-        chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
-      ).toString();
+      look();
+      const [first] = chunks;
+      if (!first) return;
+      const bytes = chunks.length === 1 ? first : Buffer.concat(chunks);
       chunks = [];
+      const source = withoutMark(bytes.toString());
       const body = parseJson(source);
       if (body !== undefined) reader.readBody(source, body);
-      else readLines(reader, source);
+      else readUnsaidStream(reader, bytes, source);
     },
     statement: reader.statement,
     textSeen: reader.textSeen,
     streamSeen: () => false,
-    overflown: () => isJson && length > READ_BYTES_MAX,
+    overflown: () => isRead === true && length > READ_BYTES_MAX,
   };
+};
+
+/** Gemini's JSON answers: one object, or an array that is a stream in all but its content type. The first byte tells. */
+const createGeminiMeter = (reader: ReplyReader): ReplyMeter => {
+  const whole = createBodyMeter(reader, true);
+  const stream = createStreamMeter(reader, (onEvent) =>
+    createArrayFraming(onEvent, () => reader.readBody('[]', [])),
+  );
+  let chosen: ReplyMeter | null = null;
+  const of = (): ReplyMeter => chosen ?? whole;
+  return {
+    feed: (chunk) => {
+      const first = chunk.find((byte) => byte > 0x20);
+      if (chosen === null && first !== undefined) chosen = first === 0x5b ? stream : whole;
+      of().feed(chunk);
+    },
+    end: () => of().end(),
+    statement: reader.statement,
+    textSeen: reader.textSeen,
+    streamSeen: () => of().streamSeen(),
+    overflown: () => of().overflown(),
+  };
+};
+
+const isReadable = (contentType: string | undefined): boolean | undefined => {
+  if (contentType === undefined || /json/i.test(contentType)) return true;
+  return /^\s*(audio|video|image)\//i.test(contentType) ? false : undefined;
 };
 
 const FRAMINGS = { sse: createSseFraming, lines: createLineFraming, aws: createAwsFraming };
@@ -100,7 +152,9 @@ export const createReplyMeter = (
   const reader = createReplyReader(flavour, about.asked);
   if (about.head) reader.readHead?.(about.head);
   const format = streamFormat(contentType);
-  return format === null
-    ? createBodyMeter(reader, contentType === undefined || /json/i.test(contentType))
-    : createStreamMeter(reader, FRAMINGS[format]);
+  if (format !== null) return createStreamMeter(reader, FRAMINGS[format]);
+  const readable = isReadable(contentType);
+  return flavour === 'gemini.generate' && readable === true
+    ? createGeminiMeter(reader)
+    : createBodyMeter(reader, readable);
 };

@@ -1,6 +1,7 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Refusal } from './core/answers.ts';
 import { refusalBody, refusalHeaders } from './core/answers.ts';
+import { clientHeaders } from './core/headers.ts';
 import type { Dialect } from './core/route.ts';
 
 /** Answers with a refusal in the caller's dialect. Where headers are out already the connection is broken instead. */
@@ -21,6 +22,18 @@ export const refuse = (
     'x-reckoner-request-id': about.requestId,
     ...(about.close ? { connection: 'close' } : {}),
   });
+  res.end(body);
+};
+
+/** Passes on an answer of a provider that came whole. */
+export const passOn = (
+  res: ServerResponse,
+  answer: { status: number; headers: IncomingHttpHeaders; body: Buffer },
+  extra: Record<string, string>,
+): void => {
+  if (res.destroyed || res.headersSent) return;
+  const { status, headers, body } = answer;
+  res.writeHead(status, { ...clientHeaders(headers), 'content-length': body.length, ...extra });
   res.end(body);
 };
 

@@ -1,6 +1,7 @@
 import type { ClientCall } from './client-call.ts';
 import { ownHeaders } from './client-call.ts';
 import { createClientRelay } from './client-relay.ts';
+import { firstTarget } from './core/chain.ts';
 import { outgoingCall } from './outgoing-call.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { refuse } from './respond.ts';
@@ -12,7 +13,7 @@ export const serveUnmetered = async (parts: ProxyParts, call: ClientCall): Promi
   const looked = /\/(?:responses|batches)\/([^/]+)$/.exec(call.route.path)?.[1];
   if (looked !== undefined) parts.follower.wake(looked);
   const relay = createClientRelay(call.res, false, ownHeaders(call));
-  const { upstream } = call;
+  const { upstream } = firstTarget(call.chain);
   const body = call.body && call.body.length > 0 ? call.body : null;
   const method = call.req.method ?? 'GET';
   const outgoing = await outgoingCall(parts, call, { upstream, method, body });

@@ -10,7 +10,8 @@ export interface UsageFilter {
 
 /** Longest event that is looked into; a longer one passes as it is. */
 const EVENT_MAX = 8_388_608;
-const BOUNDARY = /\r?\n\r?\n/g;
+/** Two line ends, each CRLF, LF or CR, the longest of which has two bytes. */
+const BOUNDARY = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))/g;
 const NOTHING = Buffer.alloc(0);
 
 /**
@@ -19,14 +20,19 @@ const NOTHING = Buffer.alloc(0);
  */
 export const createUsageFilter = (): UsageFilter => {
   let pending = '';
+  let lineFeedSeen = false;
+  /** A CR at the end of what is there may be half a CRLF, but not in a stream that ends its lines in CR only. */
+  const isCertain = (): boolean =>
+    BOUNDARY.lastIndex < pending.length || !lineFeedSeen || pending.endsWith('\n');
   return {
     write: (chunk) => {
       const searchFrom = Math.max(0, pending.length - 3);
       pending += chunk.toString('latin1');
+      lineFeedSeen ||= pending.includes('\n', searchFrom);
       BOUNDARY.lastIndex = searchFrom;
       let out = '';
       let from = 0;
-      for (let hit = BOUNDARY.exec(pending); hit; hit = BOUNDARY.exec(pending)) {
+      for (let hit = BOUNDARY.exec(pending); hit && isCertain(); hit = BOUNDARY.exec(pending)) {
         out += hideUsage(pending.slice(from, BOUNDARY.lastIndex));
         from = BOUNDARY.lastIndex;
       }

@@ -2,18 +2,24 @@ import type { PriceBooks } from '../../pricing/price-books.ts';
 import { encodeEnvelope } from '../../schemas/envelope.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from '../platform/clock.ts';
-import { consumeBatches } from '../platform/consume-batches.ts';
-import type { EventLog } from '../platform/event-log.ts';
+import { consumeBatches, deadLetterCounter } from '../platform/consume-batches.ts';
+import type { EventLog, LogEntry } from '../platform/event-log.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { RunningService } from '../platform/running-service.ts';
+import type { Warehouse } from '../platform/warehouse.ts';
+import type { RatedBatch } from './core/rate-batch.ts';
 import { rateBatch } from './core/rate-batch.ts';
+import type { Supersessions } from './supersessions.ts';
+import { createSupersessions } from './supersessions.ts';
 
 export interface RaterDependencies {
   /** Logs that hold usage events: one a proxy, or the cluster's. */
   usageEvents: readonly EventLog[];
   /** Where ratings and dead letters go. */
   backOffice: EventLog;
+  /** Holds the ledger, where entries that a later fact supersedes are looked up. */
+  warehouse: Warehouse;
   books: PriceBooks;
   clock: Clock;
   logger: Logger;
@@ -27,8 +33,13 @@ export interface RunningRater extends RunningService {
   lag(): number | null;
 }
 
-const instruments = (metrics: Metrics, lag: () => number | null) => {
+const instruments = (metrics: Metrics, lag: () => number | null, waiting: () => number) => {
   metrics.gauge('rater_lag_events', 'Usage events written but not yet rated.', lag);
+  metrics.gauge(
+    'rater_supersessions_waiting',
+    'Ratings of later facts that wait for the entry they replace. More than a moment: look why.',
+    waiting,
+  );
   return {
     rated: metrics.counter('rater_events_rated_total', 'Usage events rated.'),
     unrated: metrics.counter('rater_events_unrated_total', 'Usage events left unrated.', [
@@ -36,6 +47,18 @@ const instruments = (metrics: Metrics, lag: () => number | null) => {
     ]),
   };
 };
+
+/** What is appended of a batch: ratings, and those apart that first have to take the place of another. */
+const entriesOf = (batch: RatedBatch, supersessions: Supersessions): LogEntry[] =>
+  batch.envelopes.map(({ key, outer, rated }) =>
+    rated.supersedes === undefined
+      ? {
+          topic: TOPICS.usageRated.name,
+          key,
+          value: encodeEnvelope('ratedUsage', outer, rated),
+        }
+      : supersessions.entryOf(rated),
+  );
 
 /** The group under which usage events are rated. */
 export const RATER_GROUP = 'rater';
@@ -47,12 +70,15 @@ export const RATER_GROUP = 'rater';
  */
 export const startRater = async (deps: RaterDependencies): Promise<RunningRater> => {
   const knownAt = deps.books.newestKnownFrom;
+  const supersessions = createSupersessions(deps);
+  await supersessions.start();
   const consumption = consumeBatches({
     logs: deps.usageEvents,
     topic: TOPICS.usageEvents.name,
     kind: 'usageEvent',
     group: RATER_GROUP,
     deadLetters: deps.backOffice,
+    onDeadLetters: deadLetterCounter(deps.metrics),
     clock: deps.clock,
     onRecords: async (records) => {
       const batch = rateBatch(
@@ -60,15 +86,10 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
         deps.books,
         knownAt,
       );
-      const appended = deps.backOffice.append(
-        batch.envelopes.map(({ key, outer, rated }) => ({
-          topic: TOPICS.usageRated.name,
-          key,
-          value: encodeEnvelope('ratedUsage', outer, rated),
-        })),
-      );
+      const appended = deps.backOffice.append(entriesOf(batch, supersessions));
       await appended.stored;
       await appended.durable;
+      for (const { rated } of batch.envelopes) if (rated.supersedes) supersessions.hold(rated);
       counters.rated.inc(batch.rated);
       for (const [reason, count] of batch.unrated) {
         counters.unrated.inc({ reason }, count);
@@ -76,13 +97,25 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
       }
     },
   });
-  const counters = instruments(deps.metrics, () => consumption.lag());
+  const counters = instruments(
+    deps.metrics,
+    () => consumption.lag(),
+    () => supersessions.waiting(),
+  );
   deps.logger.info({ books: deps.books.books.length, known_at: knownAt }, 'rater started');
+  const ended = Promise.race([
+    consumption.ended,
+    supersessions.ended.then(() => consumption.ended),
+  ]);
+  ended.catch(() => undefined);
   return {
     name: 'rater',
     caughtUp: consumption.caughtUp,
-    ended: consumption.ended,
+    ended,
     lag: () => consumption.lag(),
-    close: () => consumption.close(),
+    close: async () => {
+      await consumption.close();
+      await supersessions.close();
+    },
   };
 };

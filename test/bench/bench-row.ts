@@ -8,4 +8,5 @@ export interface BenchRow {
   holds?: boolean;
 }
 
-export type Bench = () => Promise<BenchRow[]>;
+/** @param options `seconds`: about how long to measure; each benchmark has its own default. */
+export type Bench = (options?: { seconds?: number }) => Promise<BenchRow[]>;

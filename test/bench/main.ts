@@ -1,12 +1,14 @@
 import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
 import type { Bench, BenchRow } from './bench-row.ts';
+import { proxy } from './proxy.ts';
 import { rating } from './rating.ts';
 
 /**
- * `npm run bench [-- NAME] [--json]`: measures by name. A row with an aim says whether it holds; the exit code is 3 when one
- * does not.
+ * `npm run bench [-- NAME] [--json] [--seconds N]`: measures by name. A row with an aim says whether it holds; the exit code is
+ * 3 when one does not.
  */
-const BENCHES: Record<string, Bench> = { rating };
+const BENCHES: Record<string, Bench> = { rating, proxy };
 
 const on = (): string =>
   `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, node ${process.version}`;
@@ -20,9 +22,12 @@ const printTable = (name: string, rows: readonly BenchRow[]): void => {
 };
 
 const main = async (): Promise<number> => {
-  const words = process.argv.slice(2);
-  const json = words.includes('--json');
-  const names = words.filter((word) => !word.startsWith('--'));
+  const { values, positionals: names } = parseArgs({
+    options: { json: { type: 'boolean', default: false }, seconds: { type: 'string' } },
+    allowPositionals: true,
+  });
+  const { json } = values;
+  const options = values.seconds === undefined ? {} : { seconds: Number(values.seconds) };
   const unknown = names.filter((name) => !(name in BENCHES));
   if (unknown.length > 0) {
     console.error(
@@ -33,7 +38,7 @@ const main = async (): Promise<number> => {
   let holds = true;
   for (const [name, bench] of Object.entries(BENCHES)) {
     if (names.length > 0 && !names.includes(name)) continue;
-    const rows = await bench();
+    const rows = await bench(options);
     holds &&= rows.every((row) => row.holds !== false);
     if (json) console.log(JSON.stringify({ name, on: on(), rows }));
     else printTable(name, rows);

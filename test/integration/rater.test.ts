@@ -9,6 +9,7 @@ import { systemClock } from '../../services/platform/clock.ts';
 import type { EventLog } from '../../services/platform/event-log.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import { createMetrics } from '../../services/platform/metrics.ts';
+import type { Warehouse } from '../../services/platform/warehouse.ts';
 import { type RunningRater, startRater } from '../../services/rater/main.ts';
 import { book, plainPrices, usageEvent } from '../unit/pricing/pricing-fixtures.ts';
 
@@ -57,6 +58,9 @@ const ratings = async (log: EventLog): Promise<RatedUsage[]> =>
     return decoded.value.data;
   });
 
+/** Nothing here supersedes, so nothing is looked up. */
+const noWarehouse = {} as Warehouse;
+
 const start = async (
   usageEvents: EventLog[],
   backOffice: EventLog,
@@ -65,6 +69,7 @@ const start = async (
   const rater = await startRater({
     usageEvents,
     backOffice,
+    warehouse: noWarehouse,
     books,
     clock: systemClock,
     logger: pino({ level: 'silent' }),
@@ -134,6 +139,7 @@ describe('the rater', () => {
     await publish(proxy, numbered(1), numbered(2));
     const failure = new Error('disk full');
     const failing: EventLog = Object.create(backOffice, {
+      subscribe: { value: backOffice.subscribe.bind(backOffice) },
       append: {
         value: (entries: Parameters<EventLog['append']>[0]) => {
           const { stored } = backOffice.append(entries);

@@ -28,19 +28,24 @@ const chunkBody = fc.record({
 const streams = fc
   .record({
     bodies: fc.array(chunkBody, { maxLength: 6 }),
-    newline: fc.constantFrom('\n', '\r\n'),
+    newline: fc.constantFrom('\n', '\r\n', '\r'),
+    mark: fc.boolean(),
+    spread: fc.boolean(),
     usageFirst: fc.boolean(),
     spaced: fc.boolean(),
     comment: fc.boolean(),
     trailing: fc.boolean(),
   })
-  .map(({ bodies, newline, usageFirst, spaced, comment, trailing }) => {
-    const text = (json: object): string =>
-      spaced ? JSON.stringify(json, null, 1).replaceAll('\n', ' ') : JSON.stringify(json);
-    const event = (data: string): string => `data: ${data}${newline}${newline}`;
+  .map(({ bodies, newline, mark, spread, usageFirst, spaced, comment, trailing }) => {
+    const text = (json: object): string => {
+      if (spread) return JSON.stringify(json, null, 1);
+      return spaced ? JSON.stringify(json, null, 1).replaceAll('\n', ' ') : JSON.stringify(json);
+    };
+    const event = (data: string): string =>
+      `${data.replaceAll(/^/gm, 'data: ').replaceAll('\n', newline)}${newline}${newline}`;
     const withUsage = (body: object, usage: object | null): object =>
       usageFirst ? { usage, ...body } : { ...body, usage };
-    const start = comment ? `: ping${newline}${newline}` : '';
+    const start = (mark ? '\ufeff' : '') + (comment ? `: ping${newline}${newline}` : '');
     const done = event('[DONE]');
     const extra = event(text(withUsage({ id: 'x', choices: [] }, USAGE)));
     const direct = start + bodies.map((body) => event(text(body))).join('') + done;
@@ -48,10 +53,11 @@ const streams = fc
       start +
       bodies.map((body) => event(text(withUsage(body, null)))).join('') +
       (trailing ? done + extra : extra + done);
-    return { direct: Buffer.from(direct), asked: Buffer.from(asked), spaced, usageFirst };
+    const blanksUnclear = spaced && usageFirst && !spread;
+    return { direct: Buffer.from(direct), asked: Buffer.from(asked), blanksUnclear };
   })
   // `{ "usage": null, "a": 1 }`: which of the two blanks the member brought with it cannot be told.
-  .filter(({ spaced, usageFirst }) => !(spaced && usageFirst));
+  .filter(({ blanksUnclear }) => !blanksUnclear);
 
 test('whatever the chunk boundaries, hiding gives exactly the bytes of a direct call', () => {
   fc.assert(

@@ -126,12 +126,13 @@ export const replayRecordings = async (
   onReplayed: () => void = () => undefined,
 ): Promise<{ lines: RecordingLine[]; complaints: string[] }> => {
   const upstream = await startReplayUpstream(recordings);
-  const hosts = [...new Set(recordings.map(({ host }) => host))];
+  const replayed = recordings.filter((recording) => recording.replayed);
+  const hosts = [...new Set(replayed.map(({ host }) => host))];
   const proxy = await startReplayProxy(hosts, upstream.url);
   const agent = new Agent({ keepAlive: true, maxSockets: CALLS_AT_ONCE });
   const answers = new Map<number, Answer>();
   try {
-    await forEachAtOnce(recordings, CALLS_AT_ONCE, async (recording) => {
+    await forEachAtOnce(replayed, CALLS_AT_ONCE, async (recording) => {
       const answer = await call(proxy.url, recording, { key: proxy.key, agent });
       answers.set(recording.index, answer);
       onReplayed();

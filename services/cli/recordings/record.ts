@@ -6,11 +6,12 @@ import { ReckonerError } from '../../platform/errors.ts';
 const RecordSchema = z.object({
   src: z.string().default(''),
   uri: z.url({ protocol: /^(https?|wss?)$/ }),
-  status: z.int().min(200).max(599),
+  status: z.int(),
   headers: z.record(z.string(), z.coerce.string()).nullish(),
   request: z.unknown(),
-  response: z.string(),
-  stream: z.string().optional(),
+  /** Some recorders keep a JSON body parsed. */
+  response: z.unknown(),
+  stream: z.string().nullish(),
 });
 
 /** One recorded exchange with a provider, ready to be replayed. */
@@ -29,6 +30,8 @@ export interface Recording {
   body: Buffer;
   /** The reply came in pieces. */
   streamed: boolean;
+  /** False for what is no HTTP exchange: a socket that was upgraded, a call that got no answer. */
+  replayed: boolean;
 }
 
 const isJson = (text: string): boolean => {
@@ -70,13 +73,35 @@ const NOT_REPLAYED = new Set([
   'connection',
 ]);
 
+/** First bytes of what is still compressed, in hexadecimal. */
+const STARTS: Readonly<Record<string, RegExp>> = {
+  gzip: /^1f8b/,
+  deflate: /^78(01|5e|9c|da)/,
+  zstd: /^28b52ffd/,
+};
+
+/** Recorders decode bodies and leave the header: it is replayed only where the body is still compressed. */
+const encodingOf = (headers: Record<string, string>, body: Buffer): Record<string, string> => {
+  const name = Object.keys(headers).find((one) => one.toLowerCase() === 'content-encoding');
+  const encoding = (name && headers[name]?.trim().toLowerCase()) ?? '';
+  const start = body.toString('hex', 0, 4);
+  return STARTS[encoding]?.test(start) ? { 'content-encoding': encoding } : {};
+};
+
+const textOf = (response: unknown): string => {
+  if (typeof response === 'string') return response;
+  return response === null || response === undefined ? '' : JSON.stringify(response);
+};
+
 const toRecording = (line: string, index: number): Recording => {
   const { src, uri, status, headers, request, response, stream } = RecordSchema.parse(
     JSON.parse(line),
   );
   const url = new URL(uri);
   const { text, type } = requestText(request);
-  const binary = response.startsWith('base64:');
+  const text64 = typeof response === 'string' && response.startsWith('base64:');
+  const body = text64 ? Buffer.from(response.slice(7), 'base64') : Buffer.from(textOf(response));
+  const encoding = text64 ? encodingOf(headers ?? {}, body) : {};
   return {
     index,
     src,
@@ -86,11 +111,15 @@ const toRecording = (line: string, index: number): Recording => {
     requestType: type,
     requestBody: text,
     status,
-    headers: Object.fromEntries(
-      Object.entries(headers ?? {}).filter(([name]) => !NOT_REPLAYED.has(name.toLowerCase())),
-    ),
-    body: binary ? Buffer.from(response.slice(7), 'base64') : Buffer.from(response),
-    streamed: stream !== undefined && stream !== 'json',
+    headers: {
+      ...Object.fromEntries(
+        Object.entries(headers ?? {}).filter(([name]) => !NOT_REPLAYED.has(name.toLowerCase())),
+      ),
+      ...encoding,
+    },
+    body,
+    streamed: typeof stream === 'string' && stream !== 'json',
+    replayed: /^https?:$/.test(url.protocol) && status >= 200 && status <= 599,
   };
 };
 
@@ -126,7 +155,7 @@ type Vendor = Pick<Upstream, 'provider' | 'dialect'> & { addsKnown?: boolean };
 /** Whose host it is. The dialect decides headers and Azure's billed refusals; flavours are found by path. */
 const VENDORS: readonly (readonly [RegExp, Vendor])[] = [
   [
-    /(^|\.)openai\.azure\.com$|\.services\.ai\.azure\.com$/,
+    /(^|\.)openai\.azure\.com$|\.(services\.ai|cognitiveservices|models\.ai)\.azure\.com$/,
     { provider: 'azure', dialect: 'azure', addsKnown: true },
   ],
   [/(^|\.)api\.openai\.com$/, { provider: 'openai', dialect: 'openai', addsKnown: true }],

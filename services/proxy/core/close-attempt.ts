@@ -9,8 +9,10 @@ export interface Outcome {
    * `cut`, `timeout`: afterwards. `shutdown`: our own.
    */
   kind: 'complete' | 'cut' | 'timeout' | 'unreachable' | 'client_left' | 'shutdown';
-  /** The client was gone when the body ended. */
+  /** The client was gone when the body ended, or had its answer from another attempt. */
   clientLeft: boolean;
+  /** It was the other attempt. */
+  hedgeLost?: boolean;
   httpStatus?: number;
   providerRequestId?: string;
   closedAt: string;
@@ -95,10 +97,10 @@ const estimated = (
   };
 };
 
-/** Stated input stands; the output is at least what was stated and at least what was seen. */
+/** Stated input stands; the output is at least what was stated and at least what was seen, of which reasoning is a part. */
 const partial = (statement: Statement, outcome: Outcome): Figures => {
   const stated = BigInt(statement.classes.output_text ?? '0');
-  const seen = BigInt(outcome.outputTokensSeen);
+  const seen = BigInt(outcome.outputTokensSeen) - BigInt(statement.classes.output_reasoning ?? '0');
   if (seen <= stated) {
     return { ending: 'partial', classes: statement.classes, units: statement.units };
   }
@@ -113,7 +115,8 @@ const partial = (statement: Statement, outcome: Outcome): Figures => {
 const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcome): Figures => {
   const { completeness } = statement;
   if (completeness === 'unreadable') return { ending: 'unknown', ...NOTHING };
-  if (completeness === 'full') {
+  const ended = completeness === 'running' && outcome.kind === 'complete';
+  if (completeness === 'full' || ended) {
     return {
       ending: outcome.clientLeft ? 'drained' : 'reported',
       classes: statement.classes,
@@ -125,7 +128,7 @@ const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcom
   if (outcome.kind === 'unreachable' || (outcome.httpStatus ?? 0) >= 400) {
     return { ending: 'not_billed', ...NOTHING };
   }
-  if (completeness === 'part') return partial(statement, outcome);
+  if (completeness === 'part' || completeness === 'running') return partial(statement, outcome);
   const works = WORKS_ON.has(attempt.flavour);
   if (outcome.kind === 'complete' && works && isUnderWay(statement.finishReason)) {
     return { ending: 'pending', ...NOTHING };
@@ -139,11 +142,16 @@ const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcom
 };
 
 const errorKindOf = (outcome: Outcome): UsageEvent['error_kind'] => {
+  const unsent = outcome.kind === 'unreachable' && outcome.clientLeft;
+  if (unsent || outcome.kind === 'client_left') {
+    return outcome.hedgeLost ? 'hedge_lost' : 'client_left';
+  }
   if (outcome.kind !== 'complete') return outcome.kind;
   const status = outcome.httpStatus ?? 200;
   if (status >= 500) return 'provider';
   if (status >= 400) return 'refused';
-  return outcome.clientLeft ? 'client_left' : undefined;
+  if (!outcome.clientLeft) return undefined;
+  return outcome.hedgeLost ? 'hedge_lost' : 'client_left';
 };
 
 /** Statuses beyond 599 are in no standard and in no event; they count as a provider's failure. */

@@ -3,10 +3,11 @@ import type { ClassQuantities, UnitQuantities, UsageEvent } from '../../../schem
 /** What a reply said about its usage. */
 export interface Statement {
   /**
-   * `full`: final figures. `part`: preliminary figures of a reply that went on. `none`: nothing was stated.
+   * `full`: final figures. `part`: preliminary figures of a reply that went on. `running`: figures so far, of a stream that states them
+   * all along and had not said that it ended; final if its body came to its end. `none`: nothing was stated.
    * `unreadable`: something was stated that does not add up or has no shape we know.
    */
-  completeness: 'full' | 'part' | 'none' | 'unreadable';
+  completeness: 'full' | 'part' | 'running' | 'none' | 'unreadable';
   classes: ClassQuantities;
   units: UnitQuantities;
   parts?: NonNullable<UsageEvent['parts']>;

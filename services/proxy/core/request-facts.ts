@@ -29,16 +29,26 @@ export interface RequestAbout {
 
 /** The output limit, under the name the dialect gives it. */
 const maximumOf = (body: JsonObject | null): unknown => {
-  const inner =
-    asObject(body?.['generationConfig']) ??
-    asObject(body?.['inferenceConfig']) ??
-    asObject(body?.['options']);
+  const [inner] = [
+    'generationConfig',
+    'generation_config',
+    'inferenceConfig',
+    'options',
+    'textGenerationConfig',
+  ]
+    .map((name) => asObject(body?.[name]))
+    .filter((object) => object !== null);
   return (
     body?.['max_completion_tokens'] ??
     body?.['max_output_tokens'] ??
     body?.['max_tokens'] ??
+    body?.['max_gen_len'] ??
+    body?.['max_tokens_to_sample'] ??
     inner?.['maxOutputTokens'] ??
+    inner?.['max_output_tokens'] ??
     inner?.['maxTokens'] ??
+    inner?.['max_new_tokens'] ??
+    inner?.['maxTokenCount'] ??
     inner?.['num_predict']
   );
 };
@@ -122,6 +132,9 @@ const PROMPT_KEYS = new Set([
   'documents',
   'texts',
   'requests',
+  'inputs',
+  'query',
+  'instances',
 ]);
 const NOT_TEXT = new Set([
   'data',

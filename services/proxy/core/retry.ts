@@ -3,13 +3,19 @@ const RETRIED = new Set([429, 500, 502, 503, 504, 529]);
 /** Whether an answer says that the same call may succeed soon. */
 export const isRetryable = (status: number): boolean => RETRIED.has(status);
 
+/** Refused credential, empty account: the same call fails there again, but not necessarily elsewhere. */
+const ELSEWHERE = new Set([401, 402]);
+
+/** Whether an answer says that the same call may succeed at another upstream, and only there. */
+export const isForOthers = (status: number): boolean => ELSEWHERE.has(status);
+
 const WAIT_FIRST_MS = 250;
 const WAIT_MAX_MS = 8_000;
 
 /**
  * How long to wait before the next attempt, in milliseconds. The provider's own `Retry-After` (seconds) counts up to the bound;
  * a longer one ends the retries, since a caller should not hang that long: null.
- * @param attemptNumber of the attempt that failed, from 1.
+ * @param attemptNumber how often the same target failed, from 1.
  * @param jitter between 0 and 1, drawn by the shell.
  */
 export const retryWaitMs = (

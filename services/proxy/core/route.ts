@@ -5,7 +5,7 @@ export type Dialect = Upstream['dialect'];
 
 /** What a path asks for. */
 export interface Route {
-  /** The upstream's id, or null on a unified route, where the model decides. */
+  /** The id of an upstream or of a route over several, or null on a unified endpoint, where the model decides. */
   upstreamId: string | null;
   /** Path behind the upstream's prefix, starting with a slash, without query. */
   path: string;
@@ -23,6 +23,8 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/endpoints\/openapi\/chat\/completions$/, 'gemini.openai'],
   [/\/chat\/completions$/, 'openai.chat'],
   [/\/completions$/, 'openai.completions'],
+  [/\/conversations\/conv_[^/]+(\/items)?$/, null],
+  [/\/conversations(\/[^/]+(\/restart)?)?$/, 'openai.chat'],
   [/\/images\/(generations|edits|variations)$/, 'openai.images'],
   [/\/audio\/speech$/, 'openai.speech'],
   [/\/audio\/(transcriptions|translations)$/, 'openai.transcription'],
@@ -34,9 +36,14 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/:(streamGenerateContent|generateContent)$/i, 'gemini.generate'],
   [/:(embedContent|batchEmbedContents)$/i, 'gemini.embed'],
   [/\/cachedContents$/i, 'gemini.cache'],
+  [/\/interactions$/, 'gemini.generate'],
+  [/\/interactions\/[^/]+\/cancel$/, null],
   [/:(countTokens|computeTokens)$|\/count-tokens:rawPredict$/, null],
   [/\/publishers\/anthropic\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'anthropic.messages'],
-  [/\/publishers\/mistralai\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'openai.chat'],
+  [/\/publishers\/mistralai\/models\/mistral-ocr[^/]*:rawPredict$/i, 'mistral.ocr'],
+  [/\/publishers\/[^/]+\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'openai.chat'],
+  [/\/models\/[^/]*embedding[^/]*:predict$/i, 'gemini.embed'],
+  [/\/models\/imag[^/]*:predict$/i, 'gemini.generate'],
   [/\/fileSearchStores(\/.*)?$/, null],
   [/\/model\/.+\/(converse|converse-stream)$/, 'bedrock.converse'],
   [/\/model\/.+\/(invoke|invoke-with-response-stream)$/, 'bedrock.invoke'],
@@ -44,13 +51,13 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/v[12]\/(chat|generate|summarize|classify)$/, 'cohere.chat'],
   [/\/v[12]\/embed$/, 'cohere.embed'],
   [/\/v[12]\/rerank$|^\/rerank$/, 'cohere.rerank'],
-  [/\/v[12]\/(tokenize|detokenize)$/, null],
+  [/\/(tokenize|detokenize)$|\/v1\/(datasets|connectors)(\/.*)?$|\/v1\/check-api-key$/, null],
   [/\/v1\/ocr$/, 'mistral.ocr'],
   [/\/api\/(chat|generate|embed)$/, 'ollama.native'],
   [/\/api\/(show|pull|push|create|copy|delete)$/, null],
   [/\/responses(\/compact)?$/, 'openai.responses'],
-  [/\/embeddings$/, 'openai.embeddings'],
-  [/\/messages$/, 'anthropic.messages'],
+  [/\/(multimodal|contextualized)?embeddings$/, 'openai.embeddings'],
+  [/\/(messages|v1\/complete)$/, 'anthropic.messages'],
   [/\/messages\/batches$/, 'anthropic.batch'],
   [/\/batches$/, 'openai.batch'],
   [/\/batches\/[^/]+\/cancel$/, null],
@@ -134,6 +141,15 @@ export const pathModel = (path: string): string | undefined => {
   return undefined;
 };
 
+/** The path with another model where it names one; other paths stay. */
+export const modelInPath = (path: string, model: string): string => {
+  for (const pattern of PATH_MODEL) {
+    const span = new RegExp(pattern.source, 'd').exec(path)?.indices?.[1];
+    if (span) return path.slice(0, span[0]) + encodeURIComponent(model) + path.slice(span[1]);
+  }
+  return path;
+};
+
 /** Azure's own paths; its OpenAI-compatible `/openai/v1` is known by the upstream's dialect only. */
 export const isAzurePath = (path: string): boolean => path.startsWith('/openai/deployments/');
 
@@ -145,7 +161,7 @@ export const pathStreams = (path: string): boolean =>
 
 /**
  * `/azure/<account>/…` belongs to the upstream `azure-<account>` where there is no upstream `azure` that takes every account.
- * @param isKnown whether an upstream of that id is configured.
+ * @param isKnown whether an upstream or route of that id is configured.
  */
 export const resolveAccount = (route: Route, isKnown: (id: string) => boolean): Route => {
   if (route.upstreamId !== 'azure' || isKnown('azure')) return route;
@@ -157,7 +173,9 @@ export const resolveAccount = (route: Route, isKnown: (id: string) => boolean): 
 
 /** `file-8Hk2…`, `resp_68a…`: a name that is told only to whoever made the thing. */
 const HAS_ID = /[_-](?=[A-Za-z]*\d)[A-Za-z0-9]{6,}/;
-const MODELS = /\/models(\/|$)/;
+/** What there is to be called, which is the same for everybody: models, Ollama's tags, Azure's deployments, AWS's foundation models. */
+const MODELS =
+  /\/models(\/|$)|\/api\/(tags|version)$|\/openai\/deployments(\/[^/]+)?$|^\/foundation-models(\/|$)/;
 const ADMINISTRATION = /\/organizations?(\/|$)/;
 
 /**
@@ -174,6 +192,10 @@ const patternLength = (pattern: string, model: string): number => {
   return pattern.endsWith('*') && model.startsWith(pattern.slice(0, -1)) ? pattern.length : -1;
 };
 
+/** How exactly a list of names names a model: the exact name before the longest prefix (`gpt-*`); -1 when it does not. */
+export const modelMatch = (patterns: readonly string[], model: string): number =>
+  Math.max(-1, ...patterns.map((pattern) => patternLength(pattern, model)));
+
 /** The upstream of the dialect that serves a model: an exact name before the longest prefix; ties by id, so it is stable. */
 export const upstreamForModel = (
   upstreams: Iterable<Upstream>,
@@ -184,7 +206,7 @@ export const upstreamForModel = (
   let bestLength = -1;
   for (const upstream of upstreams) {
     if (upstream.dialect !== dialect) continue;
-    const length = Math.max(-1, ...upstream.models.map((name) => patternLength(name, model)));
+    const length = modelMatch(upstream.models, model);
     const wins = length > bestLength || (length === bestLength && best && upstream.id < best.id);
     if (length >= 0 && wins) {
       best = upstream;
@@ -194,8 +216,21 @@ export const upstreamForModel = (
   return best;
 };
 
-/** Path to ask the upstream for. A base address that ends in `/v1` does not get a second one. */
+/** `/v1`, `/api/paas/v4`, Gemini's `/v1beta/openai`, Vertex' `/endpoints/openapi`: what OpenAI clients call a base address. */
+const VERSIONED_BASE = /\/v\d+((alpha|beta)\d*(\/openai)?)?$|\/endpoints\/openapi$/;
+
+/** Path to ask the upstream for. A base address that ends in a version does not get a second one (`/v1/…`). */
 export const upstreamPath = (basePath: string, path: string): string => {
   const base = basePath.replace(/\/+$/, '');
-  return base.endsWith('/v1') && path.startsWith('/v1/') ? base + path.slice(3) : base + path;
+  const versioned = path.startsWith('/v1/') && VERSIONED_BASE.test(base);
+  return versioned ? base + path.slice(3) : base + path;
 };
+
+/**
+ * The wire format at the place a call really goes to: Gemini's OpenAI-compatible endpoint counts thinking another way, and a caller
+ * that reaches it through a route or under a base address does not say so in its own path.
+ */
+export const flavourAt = (flavour: Flavour, path: string): Flavour =>
+  flavour === 'openai.chat' && flavourOf('POST', path) === 'gemini.openai'
+    ? 'gemini.openai'
+    : flavour;

@@ -4,7 +4,9 @@ type Figures = Pick<Statement, 'classes'> & Partial<Pick<Statement, 'units' | 'p
 
 /** What a reply says beside its figures; undefined where it is silent. */
 export type About = {
-  [Name in 'rawUsage' | 'model' | 'tier' | 'geo' | 'finishReason' | 'workId']?: string | undefined;
+  [Name in 'rawUsage' | 'model' | 'tier' | 'geo' | 'finishReason' | 'workId' | 'completedAt']?:
+    | string
+    | undefined;
 };
 
 /**
@@ -15,7 +17,7 @@ export type About = {
 export const makeStatement = (
   about: About,
   read: (() => Figures) | null,
-  completeness: 'full' | 'part' = 'full',
+  completeness: 'full' | 'part' | 'running' = 'full',
 ): Statement => {
   const kept = Object.fromEntries(
     Object.entries(about).filter(([, value]) => value !== undefined),

@@ -11,6 +11,16 @@ export interface RatedEnvelope {
   rated: RatedUsage;
 }
 
+/** An entry as it is appended. Its bytes follow from the entry alone. */
+export const envelopeOf = (rated: RatedUsage): RatedEnvelope => {
+  const { tenant } = rated.dimensions;
+  return {
+    key: tenant,
+    outer: { id: rated.entry_id, source: '/rater', subject: tenant, time: rated.event_ts },
+    rated,
+  };
+};
+
 /** Of one batch: what to append, in the order of the events, and what was seen. */
 export interface RatedBatch {
   envelopes: RatedEnvelope[];
@@ -34,12 +44,7 @@ export const rateBatch = (
     const rated = rateUsage(event, books, { knownAt });
     if (rated.unrated_reason === undefined) ratedCount += 1;
     else unrated.set(rated.unrated_reason, (unrated.get(rated.unrated_reason) ?? 0) + 1);
-    const { tenant } = event.dimensions;
-    return {
-      key: tenant,
-      outer: { id: rated.entry_id, source: '/rater', subject: tenant, time: event.event_ts },
-      rated,
-    };
+    return envelopeOf(rated);
   });
   return { envelopes, rated: ratedCount, unrated };
 };

@@ -64,8 +64,8 @@ const causeOf = (before: RatedUsage, after: RatedUsage): RerateCause => {
   return (before.total_usd ?? '') === (after.total_usd ?? '') ? 'detail' : 'price';
 };
 
-/** The reversal of a charge: the same entry with every quantity and amount negated. */
-const reversalOf = (charge: RatedUsage, postingPeriod: Period): RatedUsage => ({
+/** The reversal of an entry: the same with every quantity and amount negated. */
+export const reversalOf = (charge: RatedUsage, postingPeriod: Period): RatedUsage => ({
   ...charge,
   entry_id: entryId(charge.event_id, charge.revision, 'reversal'),
   kind: 'reversal',

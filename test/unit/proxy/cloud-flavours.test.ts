@@ -104,11 +104,11 @@ describe('Gemini', () => {
     expect(meter.statement()).toMatchObject(wanted);
   });
 
-  test('a stream without a finish reason is stated in part; an object without counts states nothing', () => {
+  test('a stream without a finish reason is stated so far; an object without counts states nothing', () => {
     const reader = createReplyReader('gemini.generate');
     const usageMetadata = { promptTokenCount: 4, totalTokenCount: 4 };
     reader.readEvent({ source: '{}', data: { usageMetadata } });
-    expect(reader.statement().completeness).toBe('part');
+    expect(reader.statement().completeness).toBe('running');
     expect(read('gemini.generate', { usageMetadata: { trafficType: 'ON_DEMAND' } })).toMatchObject({
       completeness: 'none',
       tier: 'on_demand',

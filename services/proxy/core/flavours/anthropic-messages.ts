@@ -200,6 +200,13 @@ export const createAnthropicMessagesReader = (): ReplyReader => {
     gathered.raw = [keepRawUsage(sourceAt(source, [...path, 'usage']), usage)];
   };
 
+  /** The legacy text completions, which state no usage: their text is counted. */
+  const readCompletion = (reply: JsonObject): void => {
+    gathered.model = asWord(reply['model'], 200) ?? gathered.model;
+    gathered.finishReason = asWord(reply['stop_reason'], 64) ?? gathered.finishReason;
+    seen.add(reply['completion']);
+  };
+
   const readEvent = ({ source, data }: ReplyEvent): void => {
     const event = asObject(data);
     const message = asObject(event?.['message']);
@@ -210,6 +217,7 @@ export const createAnthropicMessagesReader = (): ReplyReader => {
       seen.add(delta?.['thinking']);
       seen.add(delta?.['partial_json']);
     }
+    if (event?.['type'] === 'completion') readCompletion(event);
     if (event?.['type'] !== 'message_delta') return;
     gathered.finishReason = asWord(delta?.['stop_reason'], 64) ?? gathered.finishReason;
     const usage = asObject(event['usage']);
@@ -226,6 +234,11 @@ export const createAnthropicMessagesReader = (): ReplyReader => {
       gathered.final = true;
       gathered.whole = true;
       readMessage(source, message, []);
+      seen.add(message['completion']);
+      for (const block of asArray(message['content']).map(asObject)) {
+        seen.add(block?.['text'] ?? block?.['thinking']);
+        if (block?.['input'] !== undefined) seen.add(JSON.stringify(block['input']));
+      }
     },
     readEvent,
     statement: () => statementOf(gathered),

@@ -1,8 +1,9 @@
-import { keepRawUsage } from '../counts.ts';
+import type { UnitQuantities } from '../../../../schemas/usage-event.ts';
+import { keepRawUsage, statedCount } from '../counts.ts';
 import type { JsonObject, ReplyReader } from '../flavour.ts';
 import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
-import { makeStatement } from '../statement.ts';
+import { joinRaw, makeStatement } from '../statement.ts';
 import { readBedrockUsage } from './bedrock-usage.ts';
 
 /** The tier, or `optimized` where the latency-optimised variant served the call. */
@@ -10,6 +11,27 @@ const tierOf = (object: JsonObject): string | undefined => {
   const tier = asLowerWord(asObject(object['serviceTier'])?.['type'], 64);
   const latency = asObject(object['performanceConfig'])?.['latency'];
   return tier ?? (latency === 'optimized' ? 'optimized' : undefined);
+};
+
+/** What guardrails used, beside the tokens: sold by units of their own, which are kept and not booked. */
+const guardrailUsage = (source: string, object: JsonObject): string | undefined => {
+  const path = asObject(object['trace']) ? ['trace', 'guardrail'] : ['guardrail'];
+  const guardrail = path.reduce<JsonObject | null>((at, name) => asObject(at?.[name]), object);
+  const input = asObject(guardrail?.['inputAssessment']);
+  const used = Object.entries(input ?? {}).flatMap(([name, assessment]) => {
+    const metrics = asObject(asObject(assessment)?.['invocationMetrics']);
+    const usage = asObject(metrics?.['usage']);
+    const within = [...path, 'inputAssessment', name, 'invocationMetrics', 'usage'];
+    return usage ? [keepRawUsage(sourceAt(source, within), usage)] : [];
+  });
+  return joinRaw(used);
+};
+
+/** Calls of the host's own tools. */
+const readTools = (usage: JsonObject): UnitQuantities => {
+  const tools = asObject(usage['serverToolUsage']) ?? asObject(usage['serverToolUse']);
+  const searches = statedCount(tools, 'webSearchRequests') ?? 0;
+  return searches > 0 ? { web_search_requests: String(searches) } : {};
 };
 
 /**
@@ -40,14 +62,18 @@ export const createBedrockConverseReader = (): ReplyReader => {
     const stated = asObject(object['usage']);
     if (!stated) return;
     usage = stated;
-    rawUsage = keepRawUsage(sourceAt(source, ['usage']), stated);
+    rawUsage = joinRaw([
+      keepRawUsage(sourceAt(source, ['usage']), stated),
+      guardrailUsage(source, object),
+    ]);
   };
   return {
     readBody: read,
     readEvent: ({ source, data }) => read(source, data),
     statement: () => {
       const stated = usage;
-      const figures = stated && (() => ({ classes: readBedrockUsage(stated) }));
+      const figures =
+        stated && (() => ({ classes: readBedrockUsage(stated), units: readTools(stated) }));
       return makeStatement({ rawUsage, tier, finishReason }, figures);
     },
     textSeen: seen.text,

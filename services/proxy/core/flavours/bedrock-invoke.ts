@@ -1,6 +1,6 @@
 import { keepRawMembers, keepRawUsage } from '../counts.ts';
 import type { JsonObject, ReplyEvent, ReplyHead, ReplyReader, Statement } from '../flavour.ts';
-import { asArray, asObject, createTextSeen } from '../flavour.ts';
+import { asArray, asLowerWord, asObject, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 import { joinRaw, makeStatement } from '../statement.ts';
 import { createAnthropicMessagesReader } from './anthropic-messages.ts';
@@ -46,6 +46,31 @@ const VENDOR_MEMBERS = [
   'generation_token_count',
 ];
 
+/** Pictures in the bodies of Titan Image, Nova Canvas, Stability and SDXL, which are sold by the picture. */
+const picturesIn = (object: JsonObject): number =>
+  [...asArray(object['images']), ...asArray(object['artifacts'])].filter(
+    (item) => typeof item === 'string' || typeof asObject(item)?.['base64'] === 'string',
+  ).length;
+
+/** The tier a reply's headers state, or `optimized` where the latency-optimised variant served the call. */
+const tierOf = ({ headers }: ReplyHead): string | undefined => {
+  const tier = asLowerWord(headers['x-amzn-bedrock-service-tier'], 64);
+  const latency = headers['x-amzn-bedrock-performanceconfig-latency'];
+  return tier ?? (latency === 'optimized' ? 'optimized' : undefined);
+};
+
+/** Text of vendors whose bodies no other reader looks at: Titan, Llama, Claude 2, Mistral, AI21. */
+const seeText = (object: JsonObject, seen: { add(piece: unknown): void }): void => {
+  seen.add(object['outputText'] ?? object['generation'] ?? object['completion']);
+  seen.add(asObject(asObject(object['contentBlockDelta'])?.['delta'])?.['text']);
+  for (const made of [...asArray(object['outputs']), ...asArray(object['results'])]) {
+    seen.add(asObject(made)?.['text'] ?? asObject(made)?.['outputText']);
+  }
+  for (const made of asArray(object['completions'])) {
+    seen.add(asObject(asObject(made)?.['data'])?.['text']);
+  }
+};
+
 /** What a Bedrock reply states, each at its own place. */
 interface Gathered {
   /** AWS's own counts, from headers or from the last chunk. */
@@ -57,7 +82,18 @@ interface Gathered {
   /** Counts in the words of Titan and Llama. */
   vendor: JsonObject | null;
   rawVendor: string | undefined;
+  pictures: number;
 }
+
+const NOTHING_GATHERED: Gathered = {
+  counts: null,
+  rawCounts: undefined,
+  own: null,
+  rawOwn: undefined,
+  vendor: null,
+  rawVendor: undefined,
+  pictures: 0,
+};
 
 const gather = (gathered: Gathered, source: string, object: JsonObject): void => {
   const metrics = asObject(object[METRICS]);
@@ -84,20 +120,14 @@ const gather = (gathered: Gathered, source: string, object: JsonObject): void =>
 export const createBedrockInvokeReader = (): ReplyReader => {
   const vendors = [createAnthropicMessagesReader(), createOpenAiChatReader(), createCohereReader()];
   const seen = createTextSeen();
-  const gathered: Gathered = {
-    counts: null,
-    rawCounts: undefined,
-    own: null,
-    rawOwn: undefined,
-    vendor: null,
-    rawVendor: undefined,
-  };
+  const gathered: Gathered = { ...NOTHING_GATHERED };
+  let tier: string | undefined;
 
   const readOwn = (source: string, data: unknown): void => {
     const object = asObject(data);
     if (!object) return;
-    seen.add(object['outputText'] ?? object['generation']);
-    seen.add(asObject(asObject(object['contentBlockDelta'])?.['delta'])?.['text']);
+    seeText(object, seen);
+    gathered.pictures += picturesIn(object);
     gather(gathered, source, object);
   };
   const readEvent = (event: ReplyEvent): void => {
@@ -121,11 +151,19 @@ export const createBedrockInvokeReader = (): ReplyReader => {
     const inBody = vendorStatement();
     if (inBody) {
       const rawUsage = joinRaw([inBody.rawUsage, gathered.rawCounts]);
-      return rawUsage === undefined ? inBody : { ...inBody, rawUsage };
+      const served = tier ?? inBody.tier;
+      return {
+        ...inBody,
+        ...(served === undefined ? {} : { tier: served }),
+        ...(rawUsage === undefined ? {} : { rawUsage }),
+      };
     }
     const rawUsage = joinRaw([gathered.rawOwn, gathered.rawVendor, gathered.rawCounts]);
-    const about = { rawUsage, model, finishReason };
+    const about = { rawUsage, model, tier, finishReason };
     if (own) return makeStatement(about, () => ({ classes: readBedrockUsage(own) }));
+    const { pictures } = gathered;
+    const sold = { classes: {}, units: { images: String(pictures) } };
+    if (pictures > 0) return makeStatement(about, () => sold);
     if (counts) return makeStatement(about, () => ({ classes: readInvocationCounts(counts) }));
     if (vendor) return makeStatement(about, () => ({ classes: readInvocationCounts(vendor) }));
     return named.find(({ completeness }) => completeness !== 'none') ?? makeStatement(about, null);
@@ -133,6 +171,7 @@ export const createBedrockInvokeReader = (): ReplyReader => {
 
   return {
     readHead: (head) => {
+      tier = tierOf(head);
       gathered.counts = headerCounts(head);
       if (gathered.counts) gathered.rawCounts = keepRawUsage(null, gathered.counts);
     },

@@ -29,18 +29,18 @@ const readWrites = (usage: JsonObject, written: number | undefined): ClassQuanti
  */
 export const readBedrockUsage = (usage: JsonObject): ClassQuantities => {
   const input = requiredCount(usage, 'inputTokens');
-  const output = statedCount(usage, 'outputTokens') ?? 0;
+  const output = statedCount(usage, 'outputTokens');
   const cached =
     statedCount(usage, 'cacheReadInputTokens') ?? statedCount(usage, 'cacheReadInputTokenCount');
   const written =
     statedCount(usage, 'cacheWriteInputTokens') ?? statedCount(usage, 'cacheWriteInputTokenCount');
   const total = statedCount(usage, 'totalTokens');
-  mustHold(total === undefined || total === input + output + (cached ?? 0) + (written ?? 0));
+  mustHold(total === undefined || total === input + (output ?? 0) + (cached ?? 0) + (written ?? 0));
   return {
     input_uncached: String(input),
     ...(cached === undefined ? {} : { cache_read: String(cached) }),
     ...readWrites(usage, written),
-    output_text: String(output),
+    ...(output === undefined ? {} : { output_text: String(output) }),
   };
 };
 

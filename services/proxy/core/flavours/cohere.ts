@@ -32,18 +32,28 @@ const readBilledUnits = (
     const quantity = statedQuantity(billed, name);
     if (quantity !== undefined && quantity !== '0') units[unit] = quantity;
   }
-  mustHold(Object.keys(billed).length > 0);
+  // A unit that is not known here must not look like nothing.
+  const known = ['input_tokens', 'output_tokens', 'image_tokens', ...UNITS.map(([, name]) => name)];
+  mustHold(known.some((name) => typeof billed[name] === 'number'));
   return { classes, units };
 };
 
-/** A usage object of a host that has Cohere's paths but not its units: chat as OpenAI states it (Writer), or input only (Voyage, Jina). */
-const readTotal = (usage: JsonObject): { classes: ClassQuantities } => {
+/**
+ * A usage object of a host that has Cohere's paths but not its units: chat as OpenAI states it (Writer), searches (OpenRouter), or input
+ * only (Voyage, Jina). Cohere's own tokens without billed units say nothing about what is sold.
+ */
+const readTotal = (usage: JsonObject): { classes: ClassQuantities; units?: UnitQuantities } => {
+  const searches = statedQuantity(usage, 'search_units');
+  if (searches !== undefined) return { classes: {}, units: { search_units: searches } };
   if ('completion_tokens' in usage) return { classes: readCompatibleUsage(usage) };
   const total = statedCount(usage, 'total_tokens');
   mustHold(total !== undefined);
   const prompt = statedCount(usage, 'prompt_tokens') ?? total;
   return { classes: readCompatibleUsage({ ...usage, prompt_tokens: prompt }, { inputOnly: true }) };
 };
+
+/** Members that make an object one that states usage; `meta` may also hold only the version of the API. */
+const STATED = ['billed_units', 'total_tokens', 'search_units', 'tokens'];
 
 /** Places where v1 and v2, whole or streamed, state usage; each holds `billed_units`. */
 const PLACES = [['usage'], ['meta'], ['delta', 'usage'], ['response', 'meta']] as const;
@@ -85,7 +95,7 @@ export const createCohereReader = (): ReplyReader => {
     if (object['event_type'] !== 'stream-end') see(object);
     for (const path of PLACES) {
       const stated = path.reduce<JsonObject | null>((at, name) => asObject(at?.[name]), object);
-      if (!stated || !('billed_units' in stated || 'total_tokens' in stated)) continue;
+      if (!stated || !STATED.some((name) => (stated[name] ?? null) !== null)) continue;
       usage = stated;
       rawUsage = keepRawUsage(sourceAt(source, path), stated);
     }

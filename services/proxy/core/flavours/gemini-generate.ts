@@ -4,6 +4,7 @@ import type { JsonObject, ReplyReader } from '../flavour.ts';
 import { asArray, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 import { makeStatement } from '../statement.ts';
+import { createInteractionReader } from './gemini-interactions.ts';
 import { readGeminiUsage, statesGeminiCounts } from './gemini-usage.ts';
 
 /** Searches of Google the reply rests on. From Gemini 3 on each query is sold, before that each prompt that was grounded. */
@@ -13,12 +14,29 @@ const searchesOf = (queries: ReadonlySet<unknown>, model: string | undefined): U
   return { web_search_requests: perPrompt ? '1' : String(queries.size) };
 };
 
+/** Pictures that Imagen made: sold by the picture. What its filters kept back is not sold. */
+const picturesIn = (reply: JsonObject): number =>
+  asArray(reply['predictions'])
+    .map(asObject)
+    .filter((one) => one && ('bytesBase64Encoded' in one || 'gcsUri' in one)).length;
+
+/** Tokens as stated; where none are, the pictures that were made; null where there is neither. */
+const figuresOf = (
+  usage: JsonObject | null,
+  about: { queries: ReadonlySet<unknown>; model: string | undefined; images: number },
+) => {
+  const { queries, model, images } = about;
+  if (usage) return () => ({ classes: readGeminiUsage(usage), units: searchesOf(queries, model) });
+  return images > 0 ? () => ({ classes: {}, units: { images: String(images) } }) : null;
+};
+
 /**
  * Gemini and Vertex generateContent and streamGenerateContent, as events or as one JSON array. Every chunk states usage, but the
  * figures are not monotone: the last object is taken as a whole, never merged, summed or the greatest.
  */
 export const createGeminiGenerateReader = (): ReplyReader => {
   const seen = createTextSeen();
+  const interactions = createInteractionReader(seen);
   const queries = new Set<unknown>();
   let usage: JsonObject | null = null;
   let rawUsage: string | undefined;
@@ -26,6 +44,7 @@ export const createGeminiGenerateReader = (): ReplyReader => {
   let model: string | undefined;
   let finishReason: string | undefined;
   let whole = false;
+  let images = 0;
 
   const readCandidate = (candidate: JsonObject | null): void => {
     const reason = candidate?.['finishReason'];
@@ -43,8 +62,13 @@ export const createGeminiGenerateReader = (): ReplyReader => {
   };
 
   const readChunk = (source: string | null, data: unknown): void => {
-    const chunk = asObject(data);
+    const outer = asObject(data);
+    // Code assistants' endpoint puts the reply one level down.
+    const inner = outer && !('candidates' in outer) ? asObject(outer['response']) : null;
+    const chunk = inner ?? outer;
     if (!chunk) return;
+    images += picturesIn(chunk);
+    interactions.read(source, chunk);
     model = asWord(chunk['modelVersion'], 200) ?? model;
     for (const candidate of asArray(chunk['candidates'])) readCandidate(asObject(candidate));
     const blocked = asObject(chunk['promptFeedback'])?.['blockReason'];
@@ -55,7 +79,8 @@ export const createGeminiGenerateReader = (): ReplyReader => {
     tier = asLowerWord(served, 64) ?? tier;
     if (!statesGeminiCounts(stated)) return;
     usage = stated;
-    const kept = source === null ? null : sourceAt(source, ['usageMetadata']);
+    const path = inner ? ['response', 'usageMetadata'] : ['usageMetadata'];
+    const kept = source === null ? null : sourceAt(source, path);
     rawUsage = keepRawUsage(kept, stated);
   };
 
@@ -67,18 +92,14 @@ export const createGeminiGenerateReader = (): ReplyReader => {
     },
     readEvent: ({ source, data }) => readChunk(source, data),
     statement: () => {
-      const stated = usage;
-      const figures =
-        stated &&
-        (() => ({
-          classes: readGeminiUsage(stated),
-          units: searchesOf(queries, model),
-        }));
+      const interaction = interactions.statement();
+      if (interaction) return interaction;
+      const figures = figuresOf(usage, { queries, model, images });
       const ended = whole || finishReason !== undefined;
       return makeStatement(
         { rawUsage, model, tier, finishReason },
         figures,
-        ended ? 'full' : 'part',
+        ended ? 'full' : 'running',
       );
     },
     textSeen: seen.text,

@@ -44,8 +44,10 @@ export const createOpenAiImagesReader = (): ReplyReader => {
     readEvent: ({ source, data }) => read(source, data),
     statement: () => {
       const stated = usage;
-      if (stated)
+      // Hosts may put nothing but a cost into it (xAI); the image is then what is sold.
+      if (stated && ('input_tokens' in stated || 'output_tokens' in stated || images === 0)) {
         return makeStatement({ rawUsage, model }, () => ({ classes: readTokens(stated) }));
+      }
       const counted = () => ({ classes: {}, units: { images: String(images) } });
       return makeStatement({ rawUsage, model }, images > 0 ? counted : null);
     },

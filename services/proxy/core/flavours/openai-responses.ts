@@ -3,6 +3,9 @@ import { keepRawUsage } from '../counts.ts';
 import type { JsonObject, ReplyEvent, ReplyReader, Statement } from '../flavour.ts';
 import { asArray, asInstant, asLowerWord, asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
+import type { About } from '../statement.ts';
+import { joinRaw, makeStatement } from '../statement.ts';
+import { readCompatibleUnits } from './compatible-usage.ts';
 import { readOpenAiUsage } from './openai-usage.ts';
 
 const NAMES = {
@@ -12,7 +15,11 @@ const NAMES = {
   outputDetails: 'output_tokens_details',
 } as const;
 
-const FINAL = new Set(['response.completed', 'response.incomplete', 'response.failed']);
+/** States of a response that will not change any more. */
+const ENDED = new Set<unknown>(['completed', 'incomplete', 'failed', 'cancelled']);
+const AUDIO = 'response.audio.delta';
+/** Items kept of a stream for counting. */
+const ITEMS_MAX = 10_000;
 
 /**
  * Built-in tools are sold per call and are not in the usage object: they are counted from the output items. Of web search only
@@ -36,67 +43,111 @@ export const countTools = (output: readonly unknown[]): UnitQuantities => {
   return Object.fromEntries(Object.entries(counts).map(([unit, count]) => [unit, String(count)]));
 };
 
-/** OpenAI Responses. In a stream the figures stand in the `response` object of the terminal event. */
+/** Text of output items, for an estimate where a host states no usage. */
+const seeItems = (items: readonly unknown[], seen: { add(piece: unknown): void }): void => {
+  for (const item of items.map(asObject)) {
+    for (const part of asArray(item?.['content'])) seen.add(asObject(part)?.['text']);
+    for (const part of asArray(item?.['summary'])) seen.add(asObject(part)?.['text']);
+    seen.add(item?.['arguments'] ?? item?.['input']);
+  }
+};
+
+/** Tokens of the image model that made images for the reply: kept beside the usage, as nothing says which model it was. */
+const rawToolUsage = (
+  source: string,
+  response: JsonObject,
+  path: readonly string[],
+): string | undefined => {
+  const tools = asObject(response['tool_usage']);
+  const images = asObject(tools?.['image_gen'])?.['total_tokens'];
+  const searches = asObject(tools?.['web_search'])?.['num_requests'];
+  if (!images && !searches) return undefined;
+  return keepRawUsage(sourceAt(source, [...path, 'tool_usage']), tools);
+};
+
+/** What a response says beside its figures. */
+const aboutOf = (response: JsonObject): About => {
+  const incomplete = asObject(response['incomplete_details'])?.['reason'];
+  // Azure bills a prompt that its content filter refuses.
+  const code = asObject(response['error'])?.['code'];
+  const filtered = code === 'content_filter' ? code : undefined;
+  return {
+    model: asWord(response['model'], 200),
+    workId: asWord(response['id'], 200),
+    completedAt: asInstant(response['completed_at']),
+    tier: asLowerWord(response['service_tier'], 64),
+    finishReason: filtered ?? asWord(incomplete ?? response['status'], 64),
+  };
+};
+
+/** Later words win; silence does not. */
+const noteAll = (about: About, stated: About): void => {
+  for (const [name, value] of Object.entries(stated) as [keyof About, string | undefined][]) {
+    if (value !== undefined) about[name] = value;
+  }
+};
+
+/**
+ * OpenAI Responses. In a stream the figures stand in the `response` object of the terminal event, whatever the host calls that event;
+ * items are gathered on the way, as some hosts leave them out of it.
+ */
 export const createOpenAiResponsesReader = (): ReplyReader => {
   const seen = createTextSeen();
+  const about: About = {};
   let usage: JsonObject | null = null;
-  let rawUsage: string | undefined;
-  let model: string | undefined;
-  let tier: string | undefined;
-  let finishReason: string | undefined;
   let output: readonly unknown[] = [];
-  let workId: string | undefined;
-  let completedAt: string | undefined;
+  const done: unknown[] = [];
+  let ended = false;
 
   const readResponse = (source: string, response: JsonObject, path: readonly string[]): void => {
-    model = asWord(response['model'], 200) ?? model;
-    workId = asWord(response['id'], 200) ?? workId;
-    completedAt = asInstant(response['completed_at']) ?? completedAt;
-    tier = asLowerWord(response['service_tier'], 64) ?? tier;
-    const incomplete = asObject(response['incomplete_details'])?.['reason'];
-    finishReason = asWord(incomplete ?? response['status'], 64) ?? finishReason;
+    noteAll(about, aboutOf(response));
+    ended ||= path.length === 0 || ENDED.has(response['status']);
     const stated = asObject(response['usage']);
     if (!stated) return;
     output = asArray(response['output']);
     usage = stated;
-    rawUsage = keepRawUsage(sourceAt(source, [...path, 'usage']), stated);
+    about.rawUsage = joinRaw([
+      keepRawUsage(sourceAt(source, [...path, 'usage']), stated),
+      rawToolUsage(source, response, path),
+    ]);
   };
 
   const readEvent = ({ source, data }: ReplyEvent): void => {
     const event = asObject(data);
     const type = event?.['type'];
-    if (typeof type === 'string' && type.endsWith('.delta')) seen.add(event?.['delta']);
+    // Sound is no text, although it comes as one.
+    const isText = typeof type === 'string' && type.endsWith('.delta') && type !== AUDIO;
+    if (isText) seen.add(event?.['delta']);
+    if (type === 'response.output_item.done' && done.length < ITEMS_MAX) done.push(event?.['item']);
     const response = asObject(event?.['response']);
     if (!response) return;
-    if (typeof type === 'string' && FINAL.has(type)) readResponse(source, response, ['response']);
-    else {
-      model = asWord(response['model'], 200) ?? model;
-      workId = asWord(response['id'], 200) ?? workId;
-    }
+    const isFinal = asObject(response['usage']) !== null || ENDED.has(response['status']);
+    if (isFinal) readResponse(source, response, ['response']);
+    else
+      noteAll(about, {
+        model: asWord(response['model'], 200),
+        workId: asWord(response['id'], 200),
+      });
   };
 
+  /** Calls as the usage object counts them (xAI), or else as the output shows them: never both. */
+  const toolsOf = (stated: JsonObject): UnitQuantities => {
+    const shown = countTools(output.length > 0 ? output : done);
+    return { ...shown, ...readCompatibleUnits(stated) };
+  };
   const statement = (): Statement => {
-    const about = {
-      ...(rawUsage === undefined ? {} : { rawUsage }),
-      ...(model === undefined ? {} : { model }),
-      ...(tier === undefined ? {} : { tier }),
-      ...(finishReason === undefined ? {} : { finishReason }),
-      ...(workId === undefined ? {} : { workId }),
-      ...(completedAt === undefined ? {} : { completedAt }),
-    };
-    if (!usage) return { completeness: 'none', classes: {}, units: {}, ...about };
-    try {
-      const classes = readOpenAiUsage(usage, NAMES);
-      return { completeness: 'full', classes, units: countTools(output), ...about };
-    } catch {
-      return { completeness: 'unreadable', classes: {}, units: {}, ...about };
-    }
+    const stated = usage;
+    const read =
+      stated && (() => ({ classes: readOpenAiUsage(stated, NAMES), units: toolsOf(stated) }));
+    return makeStatement(about, read, ended ? 'full' : 'running');
   };
 
   return {
     readBody: (source, body) => {
       const response = asObject(body);
-      if (response) readResponse(source, response, []);
+      if (!response) return;
+      readResponse(source, response, []);
+      seeItems(asArray(response['output']), seen);
     },
     readEvent,
     statement,

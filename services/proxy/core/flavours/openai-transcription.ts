@@ -4,6 +4,7 @@ import type { JsonObject, ReplyReader } from '../flavour.ts';
 import { asObject, asWord, createTextSeen } from '../flavour.ts';
 import { sourceAt } from '../json-span.ts';
 import { makeStatement } from '../statement.ts';
+import { readCompatibleUnits, readCompatibleUsage } from './compatible-usage.ts';
 import { readOpenAiUsage } from './openai-usage.ts';
 
 const NAMES = {
@@ -13,11 +14,14 @@ const NAMES = {
   outputDetails: 'output_tokens_details',
 } as const;
 
-/** `type` says what the model is sold by. Here, and only here, the details' name has "token" in the singular. */
+/** `type` says what the model is sold by. Here, and only here, the details' name has "token" in the singular. Mistral states it as of a chat. */
 const readUsage = (usage: JsonObject): { classes: ClassQuantities; units: UnitQuantities } => {
   const seconds = statedQuantity(usage, 'seconds');
   if (seconds !== undefined) return { classes: {}, units: { audio_seconds: seconds } };
   mustHold(usage['type'] !== 'duration');
+  if ('prompt_tokens' in usage) {
+    return { classes: readCompatibleUsage(usage), units: readCompatibleUnits(usage) };
+  }
   const details = usage['input_tokens_details'] ?? usage['input_token_details'];
   return {
     classes: readOpenAiUsage({ ...usage, input_tokens_details: details }, NAMES),

@@ -1,0 +1,92 @@
+import type { Upstream } from '../../schemas/control-record.ts';
+import type { Refusal } from './core/answers.ts';
+import type { Chain, Places } from './core/chain.ts';
+import {
+  chainForModel,
+  chainOfRoute,
+  chainOfUpstream,
+  dialectOfRoute,
+  withoutTargets,
+} from './core/chain.ts';
+import type { Dialect, Route } from './core/route.ts';
+import type { ProxyParts } from './proxy-parts.ts';
+import { awsSigningOf } from './sign-aws.ts';
+
+export const badRequest = (message: string): Refusal => ({
+  status: 400,
+  code: 'invalid_request',
+  message,
+});
+
+export const UPSTREAM_NOT_FOUND: Refusal = {
+  status: 404,
+  code: 'upstream_not_found',
+  message: 'The path starts with no upstream or route that is configured here.',
+};
+
+const MODEL_NOT_FOUND: Refusal = {
+  status: 404,
+  code: 'model_not_found',
+  message: 'No upstream or route configured here serves the model the body asks for.',
+};
+
+const NO_CREDENTIAL: Refusal = {
+  status: 503,
+  code: 'credential_missing',
+  message:
+    'This proxy cannot read the credential of the upstream. Its operator must provide it; nothing was sent.',
+};
+
+/** Whether an upstream or a route has the name. */
+export const isPlace = (places: Places, id: string): boolean =>
+  places.upstreams.has(id) || places.routes.has(id);
+
+/** In which dialect a caller expects answers: that of the upstream or route its path names, else what the path looks like. */
+export const dialectOf = (places: Places, { upstreamId, dialect }: Route): Dialect => {
+  if (upstreamId === null) return dialect;
+  const upstream = places.upstreams.get(upstreamId);
+  if (upstream) return upstream.dialect;
+  const route = places.routes.get(upstreamId);
+  return (route && dialectOfRoute(route, places.upstreams)) ?? dialect;
+};
+
+/** The chain of a name. An upstream wins over a route of the same name, which the console does not let in. */
+const chainOf = ({ upstreams, routes }: Places, id: string): Chain | null => {
+  const upstream = upstreams.get(id);
+  if (upstream) return chainOfUpstream(upstream);
+  const route = routes.get(id);
+  return route ? chainOfRoute(route, upstreams) : null;
+};
+
+const hasCredential = (parts: ProxyParts, upstream: Upstream): boolean => {
+  try {
+    const secret = parts.credentialOf(upstream);
+    if (secret !== null) awsSigningOf(upstream, secret);
+    return true;
+  } catch (error) {
+    parts.logger.error({ upstream: upstream.id }, (error as Error).message);
+    return false;
+  }
+};
+
+/** Where a call may go: only to places whose credential can be read; that of another is told to the log. */
+export const findChain = (
+  parts: ProxyParts,
+  route: Route,
+  model: string | undefined,
+): { ok: true; chain: Chain } | { ok: false; refusal: Refusal } => {
+  const no = (refusal: Refusal) => ({ ok: false, refusal }) as const;
+  const { state } = parts.control;
+  if (route.upstreamId === null && model === undefined) {
+    return no(
+      badRequest('The body names no "model" as text, and this endpoint is chosen by model.'),
+    );
+  }
+  const chain =
+    route.upstreamId === null
+      ? chainForModel(state, route.dialect, model ?? '')
+      : chainOf(state, route.upstreamId);
+  if (!chain) return no(route.upstreamId === null ? MODEL_NOT_FOUND : UPSTREAM_NOT_FOUND);
+  const usable = withoutTargets(chain, (upstream) => hasCredential(parts, upstream));
+  return usable ? { ok: true, chain: usable } : no(NO_CREDENTIAL);
+};

@@ -1,0 +1,83 @@
+import { canonicalAmount } from '../../../pricing/money.ts';
+import { entryId } from '../../../schemas/ids.ts';
+import type { RatedUsage } from '../../../schemas/rated-usage.ts';
+import { reversalOf } from './rerate.ts';
+
+/** What of a ledger entry its attempt does not decide; absent text is empty. Money and quantities as decimal strings. */
+export interface StandingEntry {
+  event_id: string;
+  revision: number;
+  kind: 'charge' | 'reversal';
+  outcome: 'rated' | 'unrated';
+  unrated_reason: RatedUsage['unrated_reason'] | '';
+  unrated_detail: string;
+  supersedes: string;
+  closed_at: string;
+  period: string;
+  posting_period: string;
+  boot_id: string;
+  sequence: number;
+  model: string;
+  tier: string;
+  geo: string;
+  ending: RatedUsage['ending'];
+  provider_request_id: string;
+  book: string;
+  assumed: NonNullable<RatedUsage['assumed']>;
+  charges: RatedUsage['charges'];
+  total_usd: string | null;
+}
+
+/** The newest charge that no reversal takes back. */
+const standingOf = (entries: readonly StandingEntry[]): StandingEntry | undefined => {
+  const reversed = new Set(
+    entries.filter(({ kind }) => kind === 'reversal').map(({ revision }) => revision),
+  );
+  return entries
+    .filter(({ kind, revision }) => kind === 'charge' && !reversed.has(revision))
+    .sort((a, b) => b.revision - a.revision)[0];
+};
+
+const stated = <Name extends string>(name: Name, value: string | undefined) =>
+  value === undefined || value === '' ? {} : { [name]: value };
+
+/** The entry as it was: what it shares with the later one of its attempt, and what it said itself. */
+const restored = (entry: StandingEntry, later: RatedUsage): RatedUsage => {
+  const { attempt_id, request_id, event_ts, proxy_id, provider, upstream } = later;
+  const { key_id, credential_pool_id, byo_key, dimensions, tags } = later;
+  return {
+    entry_id: entryId(entry.event_id, entry.revision, 'charge'),
+    event_id: entry.event_id,
+    revision: entry.revision,
+    kind: 'charge',
+    outcome: entry.outcome,
+    ...stated('unrated_reason', entry.unrated_reason),
+    ...stated('unrated_detail', entry.unrated_detail),
+    ...{ attempt_id, request_id },
+    ...stated('supersedes', entry.supersedes),
+    ...{ event_ts, closed_at: entry.closed_at },
+    ...{ period: entry.period, posting_period: entry.posting_period },
+    ...{ proxy_id, boot_id: entry.boot_id, sequence: entry.sequence },
+    ...{ provider, upstream, model: entry.model },
+    ...stated('tier', entry.tier),
+    ...stated('geo', entry.geo),
+    ...{ ending: entry.ending, key_id, credential_pool_id, byo_key },
+    ...stated('reservation_id', later.reservation_id),
+    ...stated('provider_request_id', entry.provider_request_id),
+    ...{ dimensions, tags },
+    ...stated('book', entry.book),
+    ...(entry.assumed.length === 0 ? {} : { assumed: entry.assumed }),
+    charges: entry.charges,
+    ...(entry.total_usd === null ? {} : { total_usd: canonicalAmount(entry.total_usd) }),
+  };
+};
+
+/**
+ * What takes the place of a superseded entry: the reversal of the charge that stands, where one does, and the later charge.
+ * @param entries all that the ledger holds of the superseded event; at least one.
+ */
+export const replacement = (entries: readonly StandingEntry[], later: RatedUsage): RatedUsage[] => {
+  const standing = standingOf(entries);
+  if (!standing) return [later];
+  return [reversalOf(restored(standing, later), standing.posting_period), later];
+};
