@@ -14,6 +14,8 @@ export interface ClientRelay {
   finish(): Promise<void>;
   /** Breaks the connection, so that the client sees the cut that we saw. */
   cut(): void;
+  /** Sends no more, not even what was held back: the event is not on disk. Where nothing was sent a refusal can still be. */
+  abandon(): void;
   readonly started: boolean;
 }
 
@@ -22,6 +24,28 @@ const ONE_WRITE_MAX = 16_384;
 
 /** Bytes that may come before the answer may start. A short answer is whole by then, and its event on its way. */
 const EARLY_BYTES_MAX = 65_536;
+
+/** What comes before the answer may start. */
+const createEarly = () => {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  return {
+    /** @returns false when there is enough: stop reading. */
+    hold: (chunk: Buffer): boolean => {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      return bytes <= EARLY_BYTES_MAX;
+    },
+    release: (): Buffer[] => chunks.splice(0),
+  };
+};
+
+const endWith = (res: ServerResponse, last: Buffer | null): void => {
+  if (last === null) res.end();
+  else if (last.length > ONE_WRITE_MAX) res.end(last);
+  // As text of one character a byte: Node puts head and body into one write only when both are text.
+  else res.end(last.toString('latin1'), 'latin1');
+};
 
 /**
  * The client's last byte waits for the event: of a body with a length the last chunk is held back, of a stream its end mark. So
@@ -37,18 +61,21 @@ export const createClientRelay = (
   let started = false;
   let streamed = false;
   let held: Buffer | null = null;
+  /** Sends the head. Of a body with a length it waits for the first byte, so that a refusal can still take its place. */
+  let sendHead: () => void = () => undefined;
   let filter: ReturnType<typeof createUsageFilter> | null = null;
   let decoder: ReturnType<typeof createBodyDecoder> | null = null;
 
-  const early: Buffer[] = [];
-  let earlyBytes = 0;
+  const early = createEarly();
 
   const send = (chunk: Buffer): boolean => {
     if (chunk.length === 0 || res.destroyed) return true;
     if (streamed) return res.write(chunk);
     const before = held;
     held = chunk;
-    return before === null ? true : res.write(before);
+    if (before === null) return true;
+    sendHead();
+    return res.write(before);
   };
   const filtered = (chunk: Buffer): boolean => send(filter ? filter.write(chunk) : chunk);
 
@@ -76,31 +103,36 @@ export const createClientRelay = (
         decoder = createBodyDecoder(headers['content-encoding'], (chunk) => void filtered(chunk));
         delete out['content-encoding'];
       }
-      res.writeHead(status, { ...out, ...extra });
-      if (streamed) res.flushHeaders();
-      for (const chunk of early.splice(0)) pass(chunk);
+      sendHead = () => {
+        sendHead = () => undefined;
+        res.writeHead(status, { ...out, ...extra });
+      };
+      if (streamed) {
+        sendHead();
+        res.flushHeaders();
+      }
+      for (const chunk of early.release()) pass(chunk);
     },
-    write: (chunk) => {
-      if (started) return pass(chunk);
-      early.push(chunk);
-      earlyBytes += chunk.length;
-      return earlyBytes <= EARLY_BYTES_MAX;
-    },
+    write: (chunk) => (started ? pass(chunk) : early.hold(chunk)),
     finish: async () => {
       await decoder?.end();
       if (filter) send(filter.end());
-      if (held === null) res.end();
-      else if (held.length > ONE_WRITE_MAX) res.end(held);
-      // As text of one character a byte: Node puts head and body into one write only when both are text.
-      else res.end(held.toString('latin1'), 'latin1');
+      sendHead();
+      endWith(res, held);
       held = null;
     },
     cut: () => {
       if (filter) send(filter.end());
+      sendHead();
       if (held) res.write(held);
       held = null;
       // Flushes what is written, then resets instead of ending cleanly.
       res.socket?.destroySoon();
+    },
+    abandon: () => {
+      held = null;
+      sendHead = () => undefined;
+      if (res.headersSent) res.socket?.destroy();
     },
   };
 };
