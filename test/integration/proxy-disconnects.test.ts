@@ -283,11 +283,16 @@ const slowLog = (stage: 'stored' | 'durable') => {
   return { log, release: () => gate.resolve(undefined), held: () => held };
 };
 
-const slowHouse = async (stage: 'stored' | 'durable', disconnect: 'drain' | 'cancel') => {
+const slowHouse = async (
+  stage: 'stored' | 'durable',
+  disconnect: 'drain' | 'cancel',
+  rest: Promise<unknown> = Promise.resolve(),
+) => {
   const office = createMemoryEventLog('office');
   const provider = await startUpstream((_req, res) => {
     res.writeHead(200, STREAM);
-    res.end(FIRST + LAST);
+    res.write(FIRST);
+    void rest.then(() => res.end(LAST));
   });
   await putUpstream(office, { base_url: provider.url, disconnect });
   await putKey(office);
@@ -317,12 +322,14 @@ test.each(['drain', 'cancel'] as const)(
 );
 
 test('a client that leaves while the opened record is flushed is drained: one event, with the full usage', async () => {
-  const { url, localLog, provider, slow } = await slowHouse('durable', 'drain');
+  const rest = Promise.withResolvers<unknown>();
+  const { url, localLog, provider, slow } = await slowHouse('durable', 'drain', rest.promise);
   const leave = callToLeave(`${url}/v1/chat/completions`, CHAT);
   await until(() => provider.seen.length > 0 || undefined);
   leave();
   await untilMetric(url, 'proxy_drains{service="proxy"} 1');
   slow.release();
+  rest.resolve(undefined);
   expect(await oneEvent(localLog)).toMatchObject({
     ending: 'drained',
     classes: { input_uncached: '100', output_text: '50' },
