@@ -142,6 +142,7 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     forwarder,
     credentialOf,
     bootId,
+    proxyId: deps.config.id,
     metrics,
     upstreamOf: (id) => deps.control.state.upstreams.get(id),
     pace: deps.followPace ?? DEFAULT_PACE,
