@@ -105,6 +105,8 @@ export const UsageEventSchema = z.strictObject({
       'timeout',
       'cut',
       'client_left',
+      // Another attempt of the same call had answered first.
+      'hedge_lost',
       'crash',
       'shutdown',
       'provider',

@@ -13,6 +13,7 @@ import type { BudgetStatusRow } from './core/budget-controller.ts';
 import { BudgetController } from './core/budget-controller.ts';
 import { createInstruments } from './instruments.ts';
 import { createSignalWriter, learnNewestSignals } from './signals.ts';
+import { startStallAlarm } from './stall-alarm.ts';
 import { createStatusWriter } from './status-writer.ts';
 
 export type { BudgetStatusRow } from './core/budget-controller.ts';
@@ -108,6 +109,7 @@ const createService = (deps: BudgetDeps, controller: BudgetController): BudgetSe
   const ended = Promise.withResolvers<void>();
   ended.promise.catch(() => undefined);
   let phase: 'replaying' | 'live' | 'closed' = 'replaying';
+  let counted = 0;
   const instruments = createInstruments(deps.metrics, () => fold.lag());
   const writeSignals = createSignalWriter(deps, controller, instruments);
   const signalAll = (): void => {
@@ -115,11 +117,15 @@ const createService = (deps: BudgetDeps, controller: BudgetController): BudgetSe
   };
   const fold: Consumption = startFold(
     deps,
-    (entry, now) => instruments.entries.inc({ outcome: controller.fold(entry, now) }),
+    (entry, now) => {
+      counted += 1;
+      instruments.entries.inc({ outcome: controller.fold(entry, now) });
+    },
     async () => {
       if (phase === 'live') await writeSignals('touched');
     },
   );
+  const stallAlarm = startStallAlarm(deps, () => ({ lag: fold.lag(), counted }));
   const turns = createTurns(deps, controller, signalAll);
   const status = startStatus(deps, controller, () => instruments.statusFailures.inc());
   const caughtUp = Promise.race([fold.caughtUp, fold.ended]).then(async () => {
@@ -146,6 +152,7 @@ const createService = (deps: BudgetDeps, controller: BudgetController): BudgetSe
     close: async () => {
       phase = 'closed';
       turns.stop();
+      stallAlarm.stop();
       await fold.close();
       await status.stop();
       ended.resolve();

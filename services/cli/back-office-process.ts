@@ -21,6 +21,8 @@ import type { Warehouse } from '../platform/warehouse.ts';
 import { startRater } from '../rater/main.ts';
 import type { Reconciler } from '../reconciler/main.ts';
 import { createReconciler } from '../reconciler/main.ts';
+import type { ReconciliationAge } from '../reconciler/reconciliation-age.ts';
+import { startReconciliationAge } from '../reconciler/reconciliation-age.ts';
 import { readItemsCsv } from '../reconciler/sources/items-csv.ts';
 import { startAcknowledging } from './acknowledge-logs.ts';
 import type { OpenLogs } from './open-logs.ts';
@@ -80,14 +82,15 @@ const startPipeline = async (
   });
   const budget = await startBudget({ ...shared, rated: house, backOffice: house, control });
   const ledger = await startLedger({ ...shared, usageEvents, rated: house, backOffice: house });
-  return { control, rater, budget, ledger, metrics, pepper, shared };
+  const reconciliationAge = await startReconciliationAge(shared);
+  return { control, rater, budget, ledger, reconciliationAge, metrics, pepper, shared };
 };
 
 const worstLag = (...lags: (number | null)[]): number | null =>
   lags.some((lag) => lag === null) ? null : lags.reduce<number>((sum, lag) => sum + (lag ?? 0), 0);
 
 /** The reconciler as the console asks for it: text in, checked here. */
-const consoleReconciler = (reconciler: Reconciler): ConsoleReconciler => ({
+const consoleReconciler = (reconciler: Reconciler, age: ReconciliationAge): ConsoleReconciler => ({
   importStatement: ({ provider, csv, fileName }) => {
     if (provider !== 'openai' && provider !== 'anthropic') {
       throw new ReckonerError(
@@ -97,13 +100,16 @@ const consoleReconciler = (reconciler: Reconciler): ConsoleReconciler => ({
     }
     return reconciler.importStatement({ provider, bytes: Buffer.from(csv), fileName });
   },
-  reconcile: ({ itemsCsv, ...request }) =>
-    reconciler.reconcile({
+  reconcile: async ({ itemsCsv, ...request }) => {
+    const report = await reconciler.reconcile({
       ...request,
       ...(itemsCsv === undefined
         ? {}
         : { items: readItemsCsv(Buffer.from(itemsCsv), 'items.csv') }),
-    }),
+    });
+    await age.check();
+    return report;
+  },
 });
 
 const startDesk = (
@@ -145,7 +151,7 @@ const startDesk = (
       controlTotals: await readControlTotals(warehouse),
     }),
     biller,
-    reconciler: consoleReconciler(reconciler),
+    reconciler: consoleReconciler(reconciler, pipeline.reconciliationAge),
     pepper: pipeline.pepper,
     resolveSecret: loaded.resolveSecret,
   });
@@ -170,10 +176,10 @@ export const runBackOfficeProcess = async (
   logger.info({ url: desk.url }, 'back office ready');
   announceReady({ name: 'back-office', url: desk.url });
   const acknowledging = startAcknowledging(logs.acknowledged, logger);
-  const { control, rater, budget, ledger } = pipeline;
+  const { control, rater, budget, ledger, reconciliationAge } = pipeline;
   return runUntilStopped(
     {
-      services: [control, ledger, budget, rater, desk, acknowledging],
+      services: [control, ledger, budget, rater, reconciliationAge, desk, acknowledging],
       resources: [warehouse, logs],
       logger,
     },

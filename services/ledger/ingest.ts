@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
+import type { DataOf } from '../../schemas/envelope.ts';
 import type { Clock } from '../platform/clock.ts';
 import { toInstant } from '../platform/clock.ts';
 import { appendDeadLetters } from '../platform/consume-batches.ts';
@@ -37,6 +38,8 @@ export interface IngestDeps {
   warehouse: Warehouse;
   /** Where conflicting records go, beside the quarantine table. */
   deadLetters: EventLog;
+  /** Told of dead letters once they are durable. */
+  onDeadLetters: (letters: readonly Pick<DataOf<'deadLetter'>, 'topic' | 'reason'>[]) => void;
   clock: Clock;
 }
 
@@ -149,16 +152,14 @@ const setAside = async (
   const fresh = await onlyNew(deps.warehouse, stream, items);
   if (fresh.length === 0) return [];
   // Letters first: after a crash in between, the table does not hold them yet and both are written again.
-  await appendDeadLetters(
-    deps.deadLetters,
-    deps.clock,
-    fresh.map(({ fact, reason, detail }) => ({
-      ...fact.place,
-      reason,
-      detail,
-      bytes: Buffer.from(fact.json).toString('base64'),
-    })),
-  );
+  const letters = fresh.map(({ fact, reason, detail }) => ({
+    ...fact.place,
+    reason,
+    detail,
+    bytes: Buffer.from(fact.json).toString('base64'),
+  }));
+  await appendDeadLetters(deps.deadLetters, deps.clock, letters);
+  deps.onDeadLetters(letters);
   const now = toInstant(deps.clock.nowMs());
   for (const block of cutBlocks(
     fresh.map(({ fact }) => fact),

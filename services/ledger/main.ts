@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Consumed, Consumption } from '../platform/consume-batches.ts';
-import { consumeBatches } from '../platform/consume-batches.ts';
+import { consumeBatches, deadLetterCounter } from '../platform/consume-batches.ts';
 import type { EventLog } from '../platform/event-log.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
@@ -154,6 +154,7 @@ const consumeFacts = <Kind extends 'usageEvent' | 'ratedUsage'>(
     ...source,
     maxEntries: MAX_ENTRIES,
     deadLetters: deps.backOffice,
+    onDeadLetters: deadLetterCounter(deps.metrics),
     clock: deps.clock,
     onRecords: async (records) => {
       await take(records);
@@ -192,6 +193,7 @@ const startConsumers = (deps: LedgerDeps, pieces: Pieces, counts: Counters) => {
     logs: [deps.backOffice],
     group: 'control-history',
     deadLetters: deps.backOffice,
+    onDeadLetters: deadLetterCounter(deps.metrics),
     clock: deps.clock,
   };
   const history = [
@@ -219,7 +221,12 @@ const sum = (values: readonly (number | null)[]): number | null =>
  * records and signals. A batch is committed only after all of its inserts are on disk. The warehouse has one ledger at a time.
  */
 export const startLedger = async (deps: LedgerDeps): Promise<RunningLedger> => {
-  const ingest = { warehouse: deps.warehouse, deadLetters: deps.backOffice, clock: deps.clock };
+  const ingest = {
+    warehouse: deps.warehouse,
+    deadLetters: deps.backOffice,
+    onDeadLetters: deadLetterCounter(deps.metrics),
+    clock: deps.clock,
+  };
   const archive = await createIngester(ingest, {
     stream: 'usage',
     table: 'usage_archive',

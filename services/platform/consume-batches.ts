@@ -5,6 +5,7 @@ import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from './clock.ts';
 import { toInstant } from './clock.ts';
 import type { EventLog, LogBatch, StoredEntry, Subscription } from './event-log.ts';
+import type { Metrics } from './metrics.ts';
 
 /** One readable record of a batch, with where it lies and the bytes as they were written. */
 export interface Consumed<Kind extends EnvelopeKind> {
@@ -23,6 +24,8 @@ export interface ConsumeOptions<Kind extends EnvelopeKind> {
   maxEntries?: number;
   /** Where a group's reader puts what cannot be read, before the batch is committed. */
   deadLetters: EventLog;
+  /** Told of dead letters once they are durable. */
+  onDeadLetters?: (letters: readonly DataOf<'deadLetter'>[]) => void;
   clock: Clock;
   /** Gets the readable records of one batch, in order; resolving commits the batch. */
   onRecords: (records: readonly Consumed<Kind>[], batch: LogBatch) => Promise<void>;
@@ -76,6 +79,20 @@ export const appendDeadLetters = async (
   await appended.durable;
 };
 
+/** Counts dead letters by topic and reason. Whoever writes them to a log counts them here: one that nobody counts is a loss. */
+export const deadLetterCounter = (
+  metrics: Metrics,
+): ((letters: readonly Pick<DataOf<'deadLetter'>, 'topic' | 'reason'>[]) => void) => {
+  const counter = metrics.counter(
+    'dead_letters_total',
+    'Records that could not be taken and were put into dead.letters.v1, by their topic and why',
+    ['topic', 'reason'],
+  );
+  return (letters) => {
+    for (const { topic, reason } of letters) counter.inc({ topic, reason });
+  };
+};
+
 /**
  * The one consumer loop: poll, decode, hand over, commit. A batch is committed only after `onRecords` resolved; what cannot
  * be decoded is in the dead letters by then. Tombstones are skipped. A crash anywhere replays the batch.
@@ -98,6 +115,7 @@ export const consumeBatches = <Kind extends EnvelopeKind>(
     // A reader without a group comes by at every start; the groups of the same topic have told already.
     if (options.group !== undefined) {
       await appendDeadLetters(options.deadLetters, options.clock, letters);
+      options.onDeadLetters?.(letters);
     }
     if (records.length > 0) await options.onRecords(records, batch);
   };

@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 /** Metrics of one process. Names carry the prefix `reckoner_`, base units and `_total`; no tenant or user in labels. */
 export interface Metrics {
+  /** The same name again gives the same counter: rooms of one process may count the same thing. */
   counter(name: string, help: string, labels?: readonly string[]): Counter;
   /** `read` is asked when the metric is scraped; null leaves the value out, since unknown is not zero. */
   gauge(name: string, help: string, read?: () => number | null): Gauge;
@@ -16,8 +17,11 @@ export const createMetrics = (service: string): Metrics => {
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
   return {
-    counter: (name, help, labels = []) =>
-      new Counter({ name: `reckoner_${name}`, help, labelNames: [...labels], registers }),
+    counter: (name, help, labels = []) => {
+      const known = registry.getSingleMetric(`reckoner_${name}`);
+      if (known instanceof Counter) return known;
+      return new Counter({ name: `reckoner_${name}`, help, labelNames: [...labels], registers });
+    },
     gauge: (name, help, read) =>
       new Gauge({
         name: `reckoner_${name}`,
@@ -25,7 +29,8 @@ export const createMetrics = (service: string): Metrics => {
         registers,
         collect() {
           const value = read?.();
-          if (value === null) this.reset();
+          // Not `reset`: that would set it to zero.
+          if (value === null) this.remove();
           else if (value !== undefined) this.set(value);
         },
       }),

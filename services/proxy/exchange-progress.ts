@@ -64,10 +64,13 @@ export const noteHead = (
 
 const REQUEST_ID_HEADERS = ['x-request-id', 'request-id', 'apim-request-id', 'x-amzn-requestid'];
 
+/** How programs write an id they do not have. Kept as one, it would be shared by all such calls. */
+const NO_ID = /^(|null|none|nil|undefined)$/i;
+
 const providerRequestId = (headers: IncomingHttpHeaders): string | undefined => {
   for (const name of REQUEST_ID_HEADERS) {
     const id = headerOf(headers, name);
-    if (id !== undefined && id.length > 0 && id.length <= 200) return id;
+    if (id !== undefined && !NO_ID.test(id) && id.length <= 200) return id;
   }
   return undefined;
 };
@@ -85,7 +88,7 @@ export const factOf = (
   parts: ProxyParts,
   record: AttemptRecord,
   progress: Progress,
-  about: { kind: EndKind; clientLeft: boolean; onAzure: boolean },
+  about: { kind: EndKind; clientLeft: boolean; hedgeLost: boolean; onAzure: boolean },
 ): ClosingFact => {
   const { meter, status } = progress;
   const { onAzure, ...ending } = about;

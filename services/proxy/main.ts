@@ -19,6 +19,8 @@ import { followBudgetSignals } from './budget-signals.ts';
 import { createFollower, DEFAULT_PACE } from './follow-operations.ts';
 import type { FollowPace } from './follow-turns.ts';
 import { createForwarder } from './forward.ts';
+import type { Http2Door } from './http2-door.ts';
+import { createHttp2Door } from './http2-door.ts';
 import { createPressureMetrics, createProxyMetrics } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { createPlaces } from './proxy-parts.ts';
@@ -174,7 +176,13 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
   return { parts, state, stopListeners };
 };
 
-const createProxyServer = (parts: ProxyParts, metrics: Metrics, logger: Logger): Server => {
+/** The proxy's port, for both versions of HTTP. */
+interface Doors {
+  server: Server;
+  http2: Http2Door;
+}
+
+const createDoors = (parts: ProxyParts, metrics: Metrics, logger: Logger): Doors => {
   const app = createProxyApp(parts, metrics.render);
   const server = createServer(
     { maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: KEEP_ALIVE_MS, insecureHTTPParser: false },
@@ -185,21 +193,24 @@ const createProxyServer = (parts: ProxyParts, metrics: Metrics, logger: Logger):
       });
     },
   );
-  server.on('clientError', (_error, socket) => {
+  const http2 = createHttp2Door(server);
+  server.on('clientError', (error, socket) => {
+    if (http2.takes(error, socket)) return;
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
   });
-  return server;
+  return { server, http2 };
 };
 
 /** Stops taking calls, lets those in flight end within the bound, then ends them; every one leaves its event. */
 const stop = async (
   built: ReturnType<typeof createParts>,
-  server: Server,
+  { server, http2 }: Doors,
   timeoutMs: number,
 ): Promise<void> => {
   built.state.stopping = true;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
+  http2.leave();
   const idle = async (deadlineMs: number): Promise<boolean> => {
     while (built.parts.calls.taken() > 0) {
       if (built.parts.clock.monotonicMs() > deadlineMs) return false;
@@ -212,6 +223,7 @@ const stop = async (
     for (const listener of [...built.stopListeners]) listener();
     await idle(clock.monotonicMs() + 5_000);
   }
+  http2.close();
   server.closeAllConnections();
   await closed;
   await built.parts.follower.close();
@@ -235,8 +247,8 @@ export const startProxy = async (deps: ProxyDeps): Promise<RunningProxy> => {
   parts.metrics.recovered.inc(recovered);
   if (recovered > 0) deps.logger.warn({ recovered }, 'attempts of an earlier run were recovered');
   await parts.pressure.measure();
-  const server = createProxyServer(parts, deps.metrics, deps.logger);
-  const port = await listen(server, deps.config);
+  const doors = createDoors(parts, deps.metrics, deps.logger);
+  const port = await listen(doors.server, deps.config);
   warnOfUpstreams(deps.control, deps.resolveSecret, deps.logger);
   const ready = Promise.all([deps.control.caughtUp, parts.signals.consumption.caughtUp]).then(
     async () => {
@@ -259,7 +271,7 @@ export const startProxy = async (deps: ProxyDeps): Promise<RunningProxy> => {
     ready,
     ended,
     close: async () => {
-      await stop(built, server, deps.stopTimeoutMs ?? STOP_TIMEOUT_MS);
+      await stop(built, doors, deps.stopTimeoutMs ?? STOP_TIMEOUT_MS);
       markClosed();
     },
   };

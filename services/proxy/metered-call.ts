@@ -87,23 +87,44 @@ const unanswered = (
   refuse(call.res, REFUSALS[why], call);
 };
 
-const attemptAt = (
+/**
+ * One attempt, and a second beside it where the chain says so and the first has shown nothing for that long. Resolves when both are
+ * over: who loses is read to its end or given up as its upstream says, while the client has its answer.
+ */
+const attemptsAt = async (
   parts: ProxyParts,
   call: ClientCall,
   trip: Trip,
   choice: Choice,
-): Promise<AttemptEnd> => run(parts, call, trip.begin(choice));
+): Promise<AttemptEnd[]> => {
+  const leg = trip.begin(choice);
+  const ends = [run(parts, call, leg)];
+  const { hedgeAfterMs } = call.chain;
+  if (hedgeAfterMs === undefined) return Promise.all(ends);
+  const timer = setTimeout(() => {
+    const hedge = leg.waiting() && !call.client.left() ? trip.hedge() : null;
+    if (hedge) ends.push(run(parts, call, trip.begin(hedge)));
+  }, hedgeAfterMs);
+  await ends[0]?.catch(() => undefined);
+  clearTimeout(timer);
+  return Promise.all(ends);
+};
 
 /** Serves an admitted call: attempts until one is answered, the bounds are reached or the client has left. */
 export const serveMetered = async (parts: ProxyParts, call: ClientCall): Promise<void> => {
   const trip = createTrip(parts, call);
   let answer: WithheldAnswer | null = null;
+  let why: Failure = 'unreachable';
   for (let choice = trip.next(); choice; choice = trip.next()) {
     if (choice.waitMs > 0) await waitUnlessLeft(call, choice.waitMs);
     if (call.client.left()) return;
-    const end = await attemptAt(parts, call, trip, choice);
-    if (end.next === 'answered') return;
-    if (end.next === 'refuse') return unanswered(parts, call, { why: end.why, answer });
-    answer = end.answer ?? answer;
+    const ends = await attemptsAt(parts, call, trip, choice);
+    if (ends.some((end) => end.next === 'answered')) return;
+    for (const end of ends) {
+      if (end.next === 'withheld') answer = end.answer ?? answer;
+      else if (end.next === 'refuse') why = end.why;
+    }
+    if (why === 'cannot_meter') break;
   }
+  unanswered(parts, call, { why, answer });
 };

@@ -15,12 +15,17 @@ import {
 import type { TargetFacts } from './core/targets.ts';
 import type { ProxyMetrics } from './proxy-metrics.ts';
 
-/** Why an attempt is made: the first of its call, on to another upstream, or to one that the call was at before (or a hedge). */
+/**
+ * Why an attempt is made: the first of its call, on to another upstream (paid for if that fails too), or to one that the call was at
+ * before or as a hedge (paid for beforehand: see `reserve`).
+ */
 export type Purpose = 'first' | 'moved' | 'again';
 
 /** What this process knows of the places it sends calls to. In memory only: a start begins with good faith in all. */
 export interface TargetBoard {
   factsOf(target: Target, askedModel: string | undefined): TargetFacts;
+  /** A further attempt at an upstream was decided on: it is paid for before it waits for its turn, so that others see it. */
+  reserve(target: Target): void;
   /** @returns what to report the attempt's answer to, once. */
   sent(target: Target, askedModel: string | undefined, purpose: Purpose): SentAttempt;
 }
@@ -62,6 +67,10 @@ export const createTargetBoard = (
   const healthOf = (key: string): TargetHealth => healths.get(key) ?? NO_HEALTH;
   const budgetOf = (upstream: string, nowMs: number): RetryBudget =>
     budgets.get(upstream) ?? fullBudget(nowMs);
+  const pay = (upstream: string): void => {
+    const nowMs = clock.monotonicMs();
+    budgets.set(upstream, spend(budgetOf(upstream, nowMs), nowMs));
+  };
 
   return {
     factsOf: (target, asked) => {
@@ -73,13 +82,12 @@ export const createTargetBoard = (
         mayRetry: mayRetry(budgetOf(target.upstream.id, nowMs), nowMs),
       };
     },
+    reserve: ({ upstream }) => pay(upstream.id),
     sent: (target, asked, purpose) => {
       const key = keyOf(target, asked);
       const { id } = target.upstream;
       const sentMs = clock.monotonicMs();
       healths.set(key, whenSent(healthOf(key), sentMs));
-      const pay = (nowMs: number): void => budgets.set(id, spend(budgetOf(id, nowMs), nowMs));
-      if (purpose === 'again') pay(sentMs);
       if (purpose === 'first') budgets.set(id, earn(budgetOf(id, sentMs), sentMs));
       return {
         abandoned: () => healths.set(key, whenAbandoned(healthOf(key))),
@@ -94,7 +102,7 @@ export const createTargetBoard = (
           healths.set(key, after);
           if (after.asideUntilMs > before.asideUntilMs) metrics.setAside.inc({ upstream: id });
           // Another upstream may be tried freely while it answers; when it fails too, it counts as a retry of its own.
-          if (purpose === 'moved') pay(nowMs);
+          if (purpose === 'moved') pay(id);
         },
       };
     },

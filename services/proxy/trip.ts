@@ -26,7 +26,7 @@ export interface Leg {
 export interface Trip {
   /** Where to go at first, and after a withheld answer; null: nowhere. */
   next(): Choice | null;
-  /** A second attempt beside the one under way; null when there is none to be had. */
+  /** A second attempt beside the one under way, once a trip; null when there is none to be had. */
   hedge(): Choice | null;
   begin(choice: Choice): Leg;
 }
@@ -71,11 +71,46 @@ const purposeOf = (history: readonly Tried[], choice: Choice): Purpose => {
   return choice.again || choice.role === 'hedge' ? 'again' : 'moved';
 };
 
+const createLeg = (
+  client: ClientPresence,
+  choice: Choice,
+  about: {
+    number: number;
+    tried: Tried;
+    sent: SentAttempt;
+    judge: (leg: Leg, head: AttemptHead) => boolean;
+  },
+): OpenLeg => {
+  const { number, tried, sent, judge } = about;
+  const { presence, lose } = presenceFor(client);
+  let waiting = true;
+  const leg: OpenLeg = {
+    choice,
+    number,
+    client: presence,
+    lose,
+    waiting: () => waiting,
+    withhold: (head) => {
+      waiting = false;
+      tried.retryAfter = head.retryAfter;
+      if (isTargetsFault(head.status)) sent.failed(head);
+      else sent.answered();
+      return judge(leg, head);
+    },
+    over: () => {
+      if (waiting) sent.abandoned();
+      waiting = false;
+    },
+  };
+  return leg;
+};
+
 export const createTrip = (parts: ProxyParts, call: ClientCall): Trip => {
   const { chain, facts } = call;
   const history: Tried[] = [];
   const legs: OpenLeg[] = [];
   let decided: Choice | null = null;
+  let hedged = false;
 
   const select = (othersOnly = false): Choice | null => {
     const { choice, budgetSpent } = nextTarget(chain, history, {
@@ -103,13 +138,8 @@ export const createTrip = (parts: ProxyParts, call: ClientCall): Trip => {
     const elsewhere = status !== null && isForOthers(status);
     const fails = status === null ? !timeout : isRetryable(status) || elsewhere;
     decided = fails ? select(elsewhere) : null;
+    if (decided?.again) parts.targets.reserve(decided.target);
     return decided !== null;
-  };
-
-  const note = (tried: Tried, sent: SentAttempt, head: AttemptHead): void => {
-    tried.retryAfter = head.retryAfter;
-    if (isTargetsFault(head.status)) sent.failed(head);
-    else sent.answered();
   };
 
   return {
@@ -119,31 +149,17 @@ export const createTrip = (parts: ProxyParts, call: ClientCall): Trip => {
       return choice;
     },
     hedge: () => {
+      if (hedged) return null;
       const choice = select();
+      hedged = choice !== null;
+      if (choice) parts.targets.reserve(choice.target);
       return choice && { ...choice, role: 'hedge', waitMs: 0 };
     },
     begin: (choice) => {
       const sent = parts.targets.sent(choice.target, facts.model, purposeOf(history, choice));
       const tried: Tried = { target: choice.target, step: choice.step };
       history.push(tried);
-      let waiting = true;
-      const { presence, lose } = presenceFor(call.client);
-      const leg: OpenLeg = {
-        choice,
-        number: history.length,
-        client: presence,
-        lose,
-        waiting: () => waiting,
-        withhold: (head) => {
-          waiting = false;
-          note(tried, sent, head);
-          return judge(leg, head);
-        },
-        over: () => {
-          if (waiting) sent.abandoned();
-          waiting = false;
-        },
-      };
+      const leg = createLeg(call.client, choice, { number: history.length, tried, sent, judge });
       legs.push(leg);
       return leg;
     },

@@ -2,7 +2,7 @@ import type { PriceBooks } from '../../pricing/price-books.ts';
 import { encodeEnvelope } from '../../schemas/envelope.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from '../platform/clock.ts';
-import { consumeBatches } from '../platform/consume-batches.ts';
+import { consumeBatches, deadLetterCounter } from '../platform/consume-batches.ts';
 import type { EventLog, LogEntry } from '../platform/event-log.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
@@ -45,6 +45,11 @@ const instruments = (metrics: Metrics, lag: () => number | null, waiting: () => 
     unrated: metrics.counter('rater_events_unrated_total', 'Usage events left unrated.', [
       'reason',
     ]),
+    statedCosts: metrics.counter(
+      'rater_stated_costs_total',
+      'Events whose provider stated a cost itself, and whether it is what the books say.',
+      ['provider', 'verdict'],
+    ),
   };
 };
 
@@ -78,6 +83,7 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
     kind: 'usageEvent',
     group: RATER_GROUP,
     deadLetters: deps.backOffice,
+    onDeadLetters: deadLetterCounter(deps.metrics),
     clock: deps.clock,
     onRecords: async (records) => {
       const batch = rateBatch(
@@ -90,6 +96,7 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
       await appended.durable;
       for (const { rated } of batch.envelopes) if (rated.supersedes) supersessions.hold(rated);
       counters.rated.inc(batch.rated);
+      for (const witness of batch.witnesses) counters.statedCosts.inc({ ...witness });
       for (const [reason, count] of batch.unrated) {
         counters.unrated.inc({ reason }, count);
         deps.logger.warn({ reason, count }, 'usage events left unrated');

@@ -155,7 +155,7 @@ const REFUSED: readonly [string, string][] = [
   ['a header of 40 KiB', raw({ headers: [`X-Long: ${'x'.repeat(40_960)}`] })],
   ['a target of 40 KiB', raw({ target: `${PATH}?x=${'x'.repeat(40_960)}` })],
   ['no Host', raw().replace('Host: proxy\r\n', '')],
-  ['HTTP/2 as text', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+  ['half a preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\n'],
   ['HTTP/0.9', `POST ${PATH}\r\n\r\n`],
   ['a version of two digits', raw({ version: 'HTTP/1.10' })],
   ['a method in lower case', raw({ method: 'post' })],

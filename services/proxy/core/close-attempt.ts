@@ -9,8 +9,10 @@ export interface Outcome {
    * `cut`, `timeout`: afterwards. `shutdown`: our own.
    */
   kind: 'complete' | 'cut' | 'timeout' | 'unreachable' | 'client_left' | 'shutdown';
-  /** The client was gone when the body ended. */
+  /** The client was gone when the body ended, or had its answer from another attempt. */
   clientLeft: boolean;
+  /** It was the other attempt. */
+  hedgeLost?: boolean;
   httpStatus?: number;
   providerRequestId?: string;
   closedAt: string;
@@ -140,11 +142,16 @@ const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcom
 };
 
 const errorKindOf = (outcome: Outcome): UsageEvent['error_kind'] => {
+  const unsent = outcome.kind === 'unreachable' && outcome.clientLeft;
+  if (unsent || outcome.kind === 'client_left') {
+    return outcome.hedgeLost ? 'hedge_lost' : 'client_left';
+  }
   if (outcome.kind !== 'complete') return outcome.kind;
   const status = outcome.httpStatus ?? 200;
   if (status >= 500) return 'provider';
   if (status >= 400) return 'refused';
-  return outcome.clientLeft ? 'client_left' : undefined;
+  if (!outcome.clientLeft) return undefined;
+  return outcome.hedgeLost ? 'hedge_lost' : 'client_left';
 };
 
 /** Statuses beyond 599 are in no standard and in no event; they count as a provider's failure. */

@@ -79,7 +79,10 @@ const figuresOf = (
 ): Pick<UsageEvent, 'ending' | 'classes' | 'units'> & Partial<Pick<UsageEvent, 'parts'>> => {
   if (statement.completeness === 'full') {
     return {
-      ending: fact.error_kind === 'client_left' ? 'drained' : 'reported',
+      ending:
+        fact.error_kind === 'client_left' || fact.error_kind === 'hedge_lost'
+          ? 'drained'
+          : 'reported',
       classes: statement.classes,
       units: statement.units,
       ...(statement.parts ? { parts: statement.parts } : {}),

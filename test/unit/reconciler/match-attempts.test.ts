@@ -31,6 +31,20 @@ describe('causes call by call', () => {
     ]);
   });
 
+  it('case 26 · two calls without the provider’s id are two, not one charged twice', () => {
+    const result = ofCalls(
+      [
+        charge('a', 'output_text', { provider_request_id: '' }),
+        charge('b', 'output_text', { provider_request_id: '' }),
+      ],
+      [],
+    );
+    expect(result.attempts?.differences).toMatchObject([
+      { kind: 'extra_event', attempt_id: 'attempt-a', delta_usd: '-0.1' },
+      { kind: 'extra_event', attempt_id: 'attempt-b', delta_usd: '-0.1' },
+    ]);
+  });
+
   it('names a call charged twice, and the later attempt', () => {
     const again = { event_id: 'event-r1-again', attempt_id: 'attempt-r1-again' };
     const result = ofCalls(
