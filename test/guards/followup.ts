@@ -4,11 +4,11 @@ import type { Guard } from './guard.ts';
 export const followupGuards: readonly Guard[] = [
   {
     name: 'looking-is-not-a-call',
-    protects: ['case 23'],
+    protects: ['case 23', 'case 24'],
     file: 'services/proxy/core/route.ts',
     find: "if (method !== 'POST') return null;",
     replace: '',
-    test: { file: 'test/integration/proxy-follow.test.ts', name: 'case 23 · fifty looks' },
+    test: { file: 'test/integration/proxy-batch.test.ts', name: 'polled fifty times' },
   },
   {
     name: 'results-read-on-from-the-marker',
@@ -17,14 +17,6 @@ export const followupGuards: readonly Guard[] = [
     find: 'if (line > done) group.push(',
     replace: 'group.push(',
     test: { file: 'test/integration/proxy-batch.test.ts', name: 'append number 4 of a batch' },
-  },
-  {
-    name: 'items-and-marker-in-one-append',
-    protects: ['case 24'],
-    file: 'services/proxy/read-batch.ts',
-    find: 'record(facts, [operationEntry(further, deps.proxyId)])',
-    replace: 'record(facts, [])',
-    test: { file: 'test/integration/proxy-batch.test.ts', name: 'append number 5 of a batch' },
   },
   {
     name: 'batch-priced-at-completion',
