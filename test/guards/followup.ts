@@ -3,12 +3,15 @@ import type { Guard } from './guard.ts';
 /** Work that ends later: charged once, at completion. */
 export const followupGuards: readonly Guard[] = [
   {
-    name: 'looking-is-not-a-call',
-    protects: ['case 23', 'case 24'],
-    file: 'services/proxy/core/route.ts',
-    find: "if (method !== 'POST') return null;",
-    replace: '',
-    test: { file: 'test/integration/proxy-batch.test.ts', name: 'polled fifty times' },
+    name: 'settled-and-forgotten-in-one-append',
+    protects: ['case 23'],
+    file: 'services/proxy/follow-operations.ts',
+    find: 'await deps.journal.record([fact], [operationTombstone(operation)]);',
+    replace: 'await deps.journal.record([fact], []);',
+    test: {
+      file: 'test/integration/proxy-follow.test.ts',
+      name: 'case 23 · a background response nobody looks at again',
+    },
   },
   {
     name: 'results-read-on-from-the-marker',
