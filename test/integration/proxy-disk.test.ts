@@ -3,7 +3,9 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { ProcessConfigSchema } from '../../schemas/house-config.ts';
 import type { UsageEvent } from '../../schemas/usage-event.ts';
+import { checkDurability } from '../../services/cli/check-durability.ts';
 import { openLmdbEventLog } from '../../services/platform/lmdb-event-log.ts';
 import { volatileFileSystem } from '../../services/platform/log-room.ts';
 import { eventually } from '../contract/event-log-kit.ts';
@@ -152,6 +154,8 @@ describe('promises this machine cannot keep', () => {
     async () => {
       const provider = await startProvider();
       const disk = await createProxyHouse(provider.url, { parent: MEMORY });
+      const promised = ProcessConfigSchema.parse({}).proxy;
+      expect(() => checkDurability(promised, disk.dataDir)).toThrow('which is memory');
       const refused = await runCli(['serve', 'proxy', '--config', disk.configPath]);
       expect(refused.code).toBe(2);
       expect(refused.stderr).toContain(
@@ -170,6 +174,10 @@ describe('promises this machine cannot keep', () => {
     const house = await createProxyHouse('http://127.0.0.1:9', {
       proxy: { pressure: { disk_free_bytes_min: Number.MAX_SAFE_INTEGER } },
     });
+    const { proxy } = ProcessConfigSchema.parse({
+      proxy: { durability: 'process', pressure: { disk_free_bytes_min: Number.MAX_SAFE_INTEGER } },
+    });
+    expect(() => checkDurability(proxy, house.dataDir)).toThrow('no call could ever be taken');
     const { code, stderr } = await runCli(['serve', 'proxy', '--config', house.configPath]);
     expect(code).toBe(2);
     expect(stderr).toContain('disk_free_bytes_min is 9007199254740991, but the whole disk');
