@@ -189,7 +189,7 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
     await parts.journal.close(fact, operation ? [operationEntry(operation, parts.config.id)] : []);
     if (operation) parts.follower.follow(operation);
   } catch {
-    if (relay.started) relay.cut();
+    if (relay.started) relay.abandon();
     return { next: 'refuse', why: 'cannot_meter' };
   }
   const { flavour, ending, attempt_role: role } = fact;
