@@ -92,6 +92,16 @@ const setOwnership = (rated: Partial<RatedUsage>, event: UsageEvent): void => {
 };
 
 /**
+ * The name under which the provider sells what served the call. Bedrock's InvokeModel passes the vendor's own body on, which knows the
+ * model by the vendor's name; AWS sells it, region by region, under the id in the path.
+ */
+const soldAs = (event: UsageEvent): string => {
+  const named = [event.model, event.requested_model];
+  if (event.flavour === 'bedrock.invoke') named.reverse();
+  return named.find((name) => name !== undefined) ?? NO_MODEL;
+};
+
+/**
  * Rates one event. Pure: the same event, books and `knownAt` give the same bytes. The time that counts is when the provider
  * completed the work, else when the attempt was opened. Model, tier and geography are the reply's; where it is silent
  * the requested ones, which `assumed` then names. Contract prices are those of the credential pool used. Parts, where there are any, are the whole truth. Keys brought by the
@@ -103,7 +113,7 @@ export const rateUsage = (
   options: { knownAt: Instant },
 ): RatedUsage => {
   const at = event.provider_completed_at ?? event.event_ts;
-  const model = event.model ?? event.requested_model ?? NO_MODEL;
+  const model = soldAs(event);
   const tier = event.tier ?? event.requested_tier;
   const assumed: Assumed = [];
   if (event.model === undefined && event.requested_model !== undefined) assumed.push('model');

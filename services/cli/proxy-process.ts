@@ -8,6 +8,7 @@ import { createMetrics } from '../platform/metrics.ts';
 import type { RunningService } from '../platform/running-service.ts';
 import { startProxy } from '../proxy/main.ts';
 import { SHIPPER_GROUP, startShipper } from '../proxy/shipper.ts';
+import { checkDurability } from './check-durability.ts';
 import { openProxyLogs } from './open-logs.ts';
 import { announceReady, runUntilStopped } from './run-process.ts';
 
@@ -22,6 +23,7 @@ export const runProxyProcess = async (loaded: LoadedConfig): Promise<number> => 
   const logger = createLogger('proxy', config.log_level);
   const metrics = createMetrics('proxy');
   const pepper = houseSecret(loaded.dataDir, 'pepper');
+  checkDurability(config.proxy, loaded.dataDir);
   const logs = await openProxyLogs({ config, dataDir: loaded.dataDir, logger });
   const control = followControlState([logs.house], logs.local, systemClock);
   const proxy = await startProxy({

@@ -22,7 +22,7 @@ import {
 import { directoryUnusable, lockDirectory } from './log-directory-lock.ts';
 import type { LogEnvironment, OffsetOwner, Write, Written } from './log-environment.ts';
 import { LogReader } from './log-reader.ts';
-import type { LogOnDisk, PagesInBytes } from './log-room.ts';
+import { type LmdbStats, type LogOnDisk, type PagesInBytes, pagesInBytes } from './log-room.ts';
 import type { Head } from './log-state.ts';
 import type { ReadBounds, ReadResult } from './log-subscription.ts';
 import { serveWakes } from './log-wake-socket.ts';
@@ -63,16 +63,6 @@ const reasonOf = async (error: unknown): Promise<never> => {
   if (error instanceof Error && 'commitError' in error) await error.commitError;
   throw error;
 };
-
-/** What lmdb says of a tree, counted in pages. */
-interface Tree {
-  treeBranchPageCount: number;
-  treeLeafPageCount: number;
-  overflowPages: number;
-}
-type Stats = Tree & { pageSize: number; lastPageNumber: number; free: Tree };
-const pagesOf = (tree: Tree): number =>
-  tree.treeBranchPageCount + tree.treeLeafPageCount + tree.overflowPages;
 
 const handled = <T>(promise: Promise<T>): Promise<T> => {
   promise.catch(() => undefined);
@@ -139,9 +129,7 @@ class LmdbEnvironment implements LogEnvironment {
 
   pages(): PagesInBytes {
     this.refresh();
-    const { pageSize, lastPageNumber, free, ...tree } = this.#root.getStats() as Stats;
-    const used = pagesOf(tree) + pagesOf(free);
-    return { used: used * pageSize, all: (lastPageNumber + 1) * pageSize };
+    return pagesInBytes(this.#root.getStats() as LmdbStats);
   }
 
   setOffsets(owner: OffsetOwner, next: ReadonlyMap<number, number>): Written {

@@ -97,6 +97,11 @@ export class AppendQueue {
     });
   }
 
+  /** After a failed flush: nothing is to be flushed again in this process, not even on closing. */
+  get isBroken(): boolean {
+    return this.#broken !== null;
+  }
+
   /** Resolves when nothing waits and nothing is being flushed, also when that ended in a failure. */
   async drained(): Promise<void> {
     while (this.#bytesPending > 0 || this.#isDraining) {

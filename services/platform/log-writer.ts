@@ -229,7 +229,8 @@ export class LogWriter implements EventLog, OffsetStore, LogOnDisk, LogView {
     this.#closed = true;
     await this.#queue.drained();
     await this.#held?.close();
-    await this.#environment.close();
+    // Closing flushes. After a flush that failed, one that succeeds would vouch for pages the kernel may have dropped.
+    if (!this.#queue.isBroken) await this.#environment.close();
     this.#held?.release();
   }
 

@@ -13,6 +13,8 @@ export interface ClientRelay {
   finish(): Promise<void>;
   /** Breaks the connection, so that the client sees the cut that we saw. */
   cut(): void;
+  /** Sends no more, not even what was held back: the event is not on disk. Where nothing was sent a refusal can still be. */
+  abandon(): void;
   readonly started: boolean;
 }
 
@@ -30,6 +32,8 @@ export const createClientRelay = (
   let started = false;
   let streamed = false;
   let held: Buffer | null = null;
+  /** Sends the head. Of a body with a length it waits for the first byte, so that a refusal can still take its place. */
+  let sendHead: () => void = () => undefined;
   let filter: ReturnType<typeof createUsageFilter> | null = null;
   let decoder: ReturnType<typeof createBodyDecoder> | null = null;
 
@@ -38,7 +42,9 @@ export const createClientRelay = (
     if (streamed) return res.write(chunk);
     const before = held;
     held = chunk;
-    return before === null ? true : res.write(before);
+    if (before === null) return true;
+    sendHead();
+    return res.write(before);
   };
   const filtered = (chunk: Buffer): boolean => send(filter ? filter.write(chunk) : chunk);
 
@@ -60,8 +66,13 @@ export const createClientRelay = (
         decoder = createBodyDecoder(headers['content-encoding'], (chunk) => void filtered(chunk));
         delete out['content-encoding'];
       }
-      res.writeHead(status, { ...out, ...extra });
-      if (streamed) res.flushHeaders();
+      sendHead = () => {
+        sendHead = () => undefined;
+        res.writeHead(status, { ...out, ...extra });
+      };
+      if (!streamed) return;
+      sendHead();
+      res.flushHeaders();
     },
     write: (chunk) => {
       if (!decoder) return send(chunk);
@@ -71,16 +82,23 @@ export const createClientRelay = (
     finish: async () => {
       await decoder?.end();
       if (filter) send(filter.end());
+      sendHead();
       if (held) res.end(held);
       else res.end();
       held = null;
     },
     cut: () => {
       if (filter) send(filter.end());
+      sendHead();
       if (held) res.write(held);
       held = null;
       // Flushes what is written, then resets instead of ending cleanly.
       res.socket?.destroySoon();
+    },
+    abandon: () => {
+      held = null;
+      sendHead = () => undefined;
+      if (res.headersSent) res.socket?.destroy();
     },
   };
 };

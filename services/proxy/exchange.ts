@@ -172,7 +172,9 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
   on.releaseDrain();
   const { gaveUp } = progress;
   const ourEnd = gaveUp === 'cannot_meter' ? 'cut' : gaveUp;
-  const endKind = kind === 'complete' ? kind : (ourEnd ?? kind);
+  // Where nothing was sent, giving up costs nothing, whoever gave up.
+  const settled = kind === 'complete' || kind === 'unreachable';
+  const endKind = settled ? kind : (ourEnd ?? kind);
   const fact = factOf(parts, on.record, progress, {
     kind: endKind,
     clientLeft: on.orders.client.left(),
@@ -187,7 +189,7 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
     await parts.journal.close(fact, operation ? [operationEntry(operation, parts.config.id)] : []);
     if (operation) parts.follower.follow(operation);
   } catch {
-    if (relay.started) relay.cut();
+    if (relay.started) relay.abandon();
     return { next: 'refuse', why: 'cannot_meter' };
   }
   const { flavour, ending, attempt_role: role } = fact;
@@ -236,6 +238,11 @@ export const exchange = (
   call.res.on('drain', resume);
   const forgetShutdown = parts.onShutdown(() => giveUp(on, 'shutdown'));
   const { upstream, path, headers, body } = orders.outgoing;
+  if (orders.client.left()) {
+    // Gone while the opened record was written: what was not sent is not billed.
+    end('unreachable');
+    return promise;
+  }
   on.control = parts.forwarder.send(
     { upstream, method: 'POST', path, headers, body },
     {

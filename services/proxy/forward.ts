@@ -69,8 +69,9 @@ const createHandler = (
   state: ControlState,
 ): Dispatcher.DispatchHandler => ({
   onRequestStart: (controller) => {
-    state.controller = controller;
+    // Given up while it waited for a connection: it is not sent, and counts as never having been.
     if (state.aborted) controller.abort(new Error('given up'));
+    else state.controller = controller;
   },
   onResponseStart: (_controller, status, headers) => {
     if (status >= 200) listener.onStart(status, singleHeaders(headers));

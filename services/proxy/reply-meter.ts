@@ -3,6 +3,7 @@ import type { Flavour } from '../../schemas/words.ts';
 import type { ReplyHead, ReplyReader, Statement } from './core/flavour.ts';
 import { createReplyReader } from './core/reply-readers.ts';
 import { streamFormat } from './core/stream-format.ts';
+import { createArrayFraming } from './json-array-framing.ts';
 import type { Framing, OnEvent } from './reply-framing.ts';
 import {
   createAwsFraming,
@@ -110,6 +111,28 @@ const createBodyMeter = (reader: ReplyReader, stated: boolean | undefined): Repl
   };
 };
 
+/** Gemini's JSON answers: one object, or an array that is a stream in all but its content type. The first byte tells. */
+const createGeminiMeter = (reader: ReplyReader): ReplyMeter => {
+  const whole = createBodyMeter(reader, true);
+  const stream = createStreamMeter(reader, (onEvent) =>
+    createArrayFraming(onEvent, () => reader.readBody('[]', [])),
+  );
+  let chosen: ReplyMeter | null = null;
+  const of = (): ReplyMeter => chosen ?? whole;
+  return {
+    feed: (chunk) => {
+      const first = chunk.find((byte) => byte > 0x20);
+      if (chosen === null && first !== undefined) chosen = first === 0x5b ? stream : whole;
+      of().feed(chunk);
+    },
+    end: () => of().end(),
+    statement: reader.statement,
+    textSeen: reader.textSeen,
+    streamSeen: () => of().streamSeen(),
+    overflown: () => of().overflown(),
+  };
+};
+
 const isReadable = (contentType: string | undefined): boolean | undefined => {
   if (contentType === undefined || /json/i.test(contentType)) return true;
   return /^\s*(audio|video|image)\//i.test(contentType) ? false : undefined;
@@ -129,7 +152,9 @@ export const createReplyMeter = (
   const reader = createReplyReader(flavour, about.asked);
   if (about.head) reader.readHead?.(about.head);
   const format = streamFormat(contentType);
-  return format === null
-    ? createBodyMeter(reader, isReadable(contentType))
-    : createStreamMeter(reader, FRAMINGS[format]);
+  if (format !== null) return createStreamMeter(reader, FRAMINGS[format]);
+  const readable = isReadable(contentType);
+  return flavour === 'gemini.generate' && readable === true
+    ? createGeminiMeter(reader)
+    : createBodyMeter(reader, readable);
 };

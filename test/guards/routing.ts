@@ -1,6 +1,7 @@
 import type { Guard } from './guard.ts';
 
 const TEST = 'test/integration/proxy-routing.test.ts';
+const BOUNDS = 'test/integration/proxy-routing-bounds.test.ts';
 
 /** Retries, fallback and hedges: every attempt is its own event. */
 export const routingGuards: readonly Guard[] = [
@@ -26,7 +27,7 @@ export const routingGuards: readonly Guard[] = [
     file: 'services/proxy/metered-call.ts',
     find: 'if (call.client.left()) return;\n    const ends',
     replace: 'const ends',
-    test: { file: TEST, name: 'case 9 · a client that leaves' },
+    test: { file: BOUNDS, name: 'case 9 · a client that leaves' },
   },
   {
     name: 'withheld-answer-is-an-event-too',
@@ -50,7 +51,7 @@ export const routingGuards: readonly Guard[] = [
     file: 'services/proxy/exchange.ts',
     find: 'orders.client.onLeft(() => whenClientLeft(on));',
     replace: 'orders.client.onLeft(() => on.control.abort());',
-    test: { file: TEST, name: 'case 12 · goes out beside' },
+    test: { file: BOUNDS, name: 'case 12 · goes out beside' },
   },
   {
     name: 'hedge-loser-is-not-the-clients-fault',
@@ -58,6 +59,6 @@ export const routingGuards: readonly Guard[] = [
     file: 'services/proxy/core/close-attempt.ts',
     find: "if (outcome.hedgeLost && outcome.kind === 'client_left') return 'hedge_lost';",
     replace: '',
-    test: { file: TEST, name: 'case 12 · that loses is given up' },
+    test: { file: BOUNDS, name: 'case 12 · that loses is given up' },
   },
 ];

@@ -125,7 +125,7 @@ test('case 31 · what was held for a call and what the call then cost are not bo
   // Held: an estimate of 250,000 output tokens x 0.000002 + 1000 x 0.00000025 = 0.50025 USD.
   const held: UsageEvent = {
     ...usageEvent({ tenant, number: 1, space: 0x650, outputTokens: '250000' }),
-    ending: 'pending',
+    ending: 'estimated',
     reservation_id,
   };
   // Settled: 249,875 x 0.000002 + 1000 x 0.00000025 = 0.5 USD, exactly half of the budget.
@@ -139,6 +139,7 @@ test('case 31 · what was held for a call and what the call then cost are not bo
   await proxy.append([usageEntry(held)]).stored;
   const house = await startTestHouse({ warehouse, office, usageEvents: [proxy] });
   await house.settle();
+  expect(house.budget.status()).toMatchObject([{ spent_usd: '0.50025' }]);
   const states: string[] = [];
   const spent = () => {
     const [row] = house.budget.status();

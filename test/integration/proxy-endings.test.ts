@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { TOPICS } from '../../schemas/topics.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
+import { callAndLeave, house, oneEvent, untilMetric } from './endings-house.ts';
 import {
   call,
   putKey,
@@ -29,50 +30,7 @@ const LAST = `${sse(`{"model":"gpt-4o","choices":[],"usage":${USAGE}}`)}data: [D
 const MESSAGE_START = `event: message_start\n${sse('{"type":"message_start","message":{"model":"claude-sonnet-4-5","usage":{"input_tokens":70,"cache_read_input_tokens":5,"output_tokens":1}}}')}`;
 const TEXT_DELTA = `event: content_block_delta\n${sse('{"type":"content_block_delta","delta":{"type":"text_delta","text":"one two three"}}')}`;
 
-const house = async (
-  answer: Parameters<typeof startUpstream>[0],
-  upstream: object = {},
-  config = {},
-) => {
-  const office = createMemoryEventLog('office');
-  const provider = await startUpstream(answer);
-  await putUpstream(office, { base_url: provider.url, ...upstream });
-  await putKey(office);
-  const running = await startTestProxy({ office, proxyConfig: config });
-  return { office, provider, ...running };
-};
-
-/** Calls and leaves as soon as the first bytes of the answer are there. */
-const callAndLeave = async (url: string, body: string): Promise<void> => {
-  const left = new Promise<void>((resolve) => {
-    call(url, body, {
-      onSocket: (socket: Socket) => {
-        socket.once('data', () => {
-          socket.destroy();
-          resolve();
-        });
-      },
-    }).catch(() => undefined);
-  });
-  await left;
-};
-
-const untilMetric = (url: string, line: string): Promise<true> =>
-  until(async () => {
-    const reply = await call(`${url}/metrics`, null, { method: 'GET' });
-    return reply.body.toString().includes(line) || undefined;
-  });
-
-const oneEvent = async (localLog: Parameters<typeof readEvents>[0]) => {
-  const events = await until(async () => {
-    const found = await readEvents(localLog);
-    return found.length > 0 ? found : undefined;
-  });
-  expect(events).toHaveLength(1);
-  return events[0];
-};
-
-test('a client that leaves mid-stream is drained: the event has the full usage', async () => {
+test('case 1 · row 53 · a client that leaves mid-stream is drained: one event, with the full usage', async () => {
   let finish = (): void => undefined;
   const { url, localLog } = await house((_req, res) => {
     res.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -94,7 +52,7 @@ test.each([
   ['all drains are taken', {}, { drains_max: 0 }],
   ['the drain takes too long', {}, { drain_timeout_ms: 100 }],
 ])(
-  'a client that leaves while %s leaves an estimate from the text seen',
+  'row 53 · a client that leaves while %s leaves an estimate from the text seen',
   async (_n, upstream, config) => {
     let gone = false;
     const { url, localLog } = await house(
@@ -122,7 +80,7 @@ test.each([
   },
 );
 
-test('a client that leaves a call without stream is still metered in full', async () => {
+test('case 5 · a client that leaves a call without stream is still metered in full', async () => {
   let finish = (): void => undefined;
   const { url, localLog } = await house((_req, res) => {
     finish = () => {
@@ -147,7 +105,7 @@ test('a client that leaves a call without stream is still metered in full', asyn
   });
 });
 
-test('an upstream cut mid-stream reaches the client as a cut and is estimated', async () => {
+test('row 53 · an upstream cut mid-stream reaches the client as a cut and is estimated', async () => {
   const { url, localLog } = await house((_req, res) => {
     res.writeHead(200, { 'content-type': 'text/event-stream' });
     res.write(FIRST, () => res.destroy());
@@ -162,7 +120,7 @@ test('an upstream cut mid-stream reaches the client as a cut and is estimated', 
   });
 });
 
-test('an Anthropic stream cut after message_start is stated in part', async () => {
+test('row 53 · an Anthropic stream cut after message_start is stated in part', async () => {
   const { url, localLog } = await house(
     (_req, res) => {
       res.writeHead(200, { 'content-type': 'text/event-stream' });

@@ -12,6 +12,7 @@ import {
   putUpstream,
   readEvents,
   startTestProxy,
+  type startUpstream,
   until,
 } from './proxy-harness.ts';
 
@@ -48,6 +49,18 @@ export const routedHouse = async (
   const proxy = await startTestProxy({ office, ...(resolveSecret ? { resolveSecret } : {}) });
   return { ...proxy, events: () => readEvents(proxy.localLog) };
 };
+
+/** A completion of ten tokens. */
+export const REPLY =
+  '{"model":"gpt-4o-mini","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}}';
+
+/** Answers every call with a status; 200 with usage. */
+export const always =
+  (status: number, headers: Record<string, string> = {}): Parameters<typeof startUpstream>[0] =>
+  (_req, res) => {
+    res.writeHead(status, { 'content-type': 'application/json', ...headers });
+    res.end(status === 200 ? REPLY : `{"error":{"code":${status}}}`);
+  };
 
 /** Targets of one step, each with a weight of one. */
 export const step = (...ids: string[]) => ({ targets: ids.map((upstream) => ({ upstream })) });

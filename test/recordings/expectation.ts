@@ -150,7 +150,9 @@ const anthropic = (documents: Json[]): Found => {
   const statements = documents.flatMap((d) => [d.message?.usage, d.usage]).filter(Boolean);
   const model = last(documents.map((d) => d.message?.model ?? d.model)) ?? null;
   if (statements.length === 0) return { classes: null, model };
-  const usage = Object.assign({}, ...statements);
+  // Null says nothing; what an earlier statement said stands.
+  const said = (s: Json) => Object.entries(s).filter(([, value]) => value !== null);
+  const usage: Json = Object.fromEntries(statements.flatMap(said));
   const turns: Json[] = usage.iterations?.length ? usage.iterations : [usage];
   const models = [...new Set(turns.map((turn) => turn.model ?? model))];
   // Thinking is stated once, for the reply; where the turns leave it out it was the reply's own model that thought.
@@ -198,20 +200,33 @@ const openai = (documents: Json[]): Found => {
     usage.prompt_tokens_details ?? usage.prompt_token_details ?? usage.input_tokens_details ?? {};
   const outer = usage.completion_tokens_details ?? usage.output_tokens_details ?? {};
   const input = usage.prompt_tokens ?? usage.input_tokens;
-  const output = usage.total_tokens - input;
-  const cached = inner.cached_tokens ?? usage.num_cached_tokens ?? usage.cached_tokens ?? 0;
-  const written = inner.cache_write_tokens ?? 0;
+  const said = usage.completion_tokens ?? usage.output_tokens ?? 0;
+  const output = (usage.total_tokens ?? input + said) - input;
+  const inCache =
+    inner.cached_tokens ??
+    usage.prompt_cache_hit_tokens ??
+    usage.num_cached_tokens ??
+    usage.cached_tokens ??
+    usage.cached_prompt_text_tokens ??
+    0;
+  // xAI and OpenRouter may state more cache than there was prompt.
+  const cached = Math.min(inCache, input);
+  const written = Math.min(inner.cache_write_tokens ?? 0, input - cached);
   const audio = inner.audio_tokens ?? 0;
-  const reasoning = outer.reasoning_tokens ?? 0;
+  // What neither prompt nor answer explains of the total was thought (Gemini as OpenAI).
+  const thought = outer.reasoning_tokens ?? usage.reasoning_tokens ?? output - said;
+  const reasoning = input === usage.total_tokens ? 0 : thought;
   const spoken = outer.audio_tokens ?? 0;
+  const drawn = outer.image_tokens ?? 0;
   return {
     classes: positive({
       input_uncached: input - cached - written - audio,
       'input_uncached.audio': audio,
       cache_read: cached,
       cache_write_30m: written,
-      output_text: output - reasoning - spoken,
+      output_text: output - reasoning - spoken - drawn,
       'output_text.audio': spoken,
+      'output_text.image': drawn,
       output_reasoning: reasoning,
     }),
     units: positive({
@@ -260,6 +275,22 @@ const converse = (usage: Json): Found => {
 const pathModel = (path: string): string =>
   decodeURIComponent(/\/model\/([^/]+)\//.exec(path)?.[1] ?? '');
 
+/** Counters of the last line; what was cached is inside the prompt. */
+const ollama = (documents: Json[]): Found => {
+  const model = last(documents.map((d) => d.model)) ?? null;
+  const end = documents.findLast((d) => d.prompt_eval_count !== undefined);
+  if (!end) return { classes: null, model };
+  const cached = end.prompt_eval_cached_count ?? 0;
+  return {
+    classes: positive({
+      input_uncached: end.prompt_eval_count - cached,
+      cache_read: cached,
+      output_text: end.eval_count,
+    }),
+    model,
+  };
+};
+
 /** The vendor's own usage object first, then what AWS counted. */
 const invoke = (documents: Json[], exchange: RecordedExchange): Found => {
   const asked = pathModel(new URL(exchange.uri).pathname);
@@ -272,6 +303,11 @@ const invoke = (documents: Json[], exchange: RecordedExchange): Found => {
     const text = exchange.headers?.[`x-amzn-bedrock-${name}-token-count`];
     return text === undefined ? undefined : Number(text);
   };
+  const stated = header('input') ?? metrics.inputTokenCount;
+  if (stated === undefined) {
+    const counts = ownCounts(documents);
+    return { classes: Object.keys(counts).length > 0 ? counts : null, model: asked };
+  }
   return {
     classes: positive({
       input_uncached: header('input') ?? metrics.inputTokenCount,
@@ -281,6 +317,17 @@ const invoke = (documents: Json[], exchange: RecordedExchange): Found => {
     }),
     model: asked,
   };
+};
+
+/** Titan and Llama count in members of their own. */
+const ownCounts = (documents: Json[]): Record<string, number> => {
+  const results = documents.flatMap((d) => d.results ?? []);
+  return positive({
+    input_uncached: last(documents.map((d) => d.inputTextTokenCount ?? d.prompt_token_count)),
+    output_text:
+      last(documents.map((d) => d.totalOutputTextTokenCount ?? d.generation_token_count)) ??
+      results.reduce((sum: number, r: Json) => sum + (r.tokenCount ?? 0), 0),
+  });
 };
 
 const cohere = (documents: Json[], request: Json): Found => {
@@ -311,6 +358,7 @@ const read = (exchange: RecordedExchange, path: string): Found | null => {
   if (/mbedContents?$/.test(path)) {
     const meta = last(documents.map((d) => d.usageMetadata));
     const model = /models\/([^:]+):/.exec(path)?.[1] ?? null;
+    if (!meta) return { classes: null, model };
     return { classes: positive({ input_uncached: meta?.promptTokenCount }), model };
   }
   if (/\/converse(-stream)?$/.test(path)) {
@@ -327,6 +375,15 @@ const read = (exchange: RecordedExchange, path: string): Found | null => {
   if (/\/v[12]\/(chat|embed|rerank|generate)$/.test(path))
     return cohere(documents, exchange.request);
   if (/\/(completions|embeddings|responses|compact|runs)$/.test(path)) return openai(documents);
+  if (/\/api\/(chat|generate|embed)$/.test(path)) return ollama(documents);
+  if (/\/ocr$/.test(path)) {
+    const pages = last(documents.map((d) => d.usage_info?.pages_processed));
+    return {
+      classes: {},
+      units: positive({ pages }),
+      model: last(documents.map((d) => d.model)) ?? null,
+    };
+  }
   return null;
 };
 
@@ -339,6 +396,12 @@ export const expectationOf = (exchange: RecordedExchange): Expectation => {
   const request = exchange.request as Json;
   const inPath = /(?:models|deployments)\/([^/:]+)[/:]/.exec(pathname)?.[1];
   const asked = request?.model ?? (pathModel(pathname) || inPath) ?? null;
+  // Azure bills a prompt that its filter refused, and a call that took too long.
+  const azure = /\.azure\.com$/.test(new URL(exchange.uri).hostname);
+  const filtered = exchange.status === 400 && /"content_filter"/.test(exchange.response);
+  if (azure && (filtered || exchange.status === 408)) {
+    return { ending: 'estimated', ...nothing, classes: null, model: asked };
+  }
   if (exchange.status >= 400) return { ending: 'not_billed', ...nothing, model: asked };
   const found = read(exchange, pathname);
   if (!found) return { ending: 'unknown', ...nothing, model: asked };

@@ -116,9 +116,14 @@ export const addRunCommands: AddCommands = (program, run) => {
         const loaded = configOf(options);
         for (const key of loaded.config.records.keys) loaded.resolveSecret(key.secret);
         const { upstreamProblems } = await import('../../proxy/upstream-problems.ts');
-        const problems = loaded.config.records.upstreams.flatMap((upstream) =>
-          upstreamProblems(upstream, loaded.resolveSecret),
-        );
+        const { findRouteProblems } = await import('../../console/core/records-plan.ts');
+        const { records } = loaded.config;
+        const problems = [
+          ...records.upstreams.flatMap((upstream) =>
+            upstreamProblems(upstream, loaded.resolveSecret),
+          ),
+          ...findRouteProblems(records, { routes: new Map(), upstreams: new Map() }),
+        ];
         process.stderr.write(`${loaded.path ?? 'the default configuration'} is valid\n`);
         for (const problem of problems) process.stderr.write(`but ${problem}\n`);
         return problems.length > 0 ? EXIT.error : EXIT.ok;

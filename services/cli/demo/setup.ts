@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { HouseConfig } from '../../../schemas/house-config.ts';
 import { ReckonerError } from '../../platform/errors.ts';
 import { randomText } from '../../platform/id-source.ts';
+import { volatileFileSystem } from '../../platform/log-room.ts';
 import { createVirtualKey } from '../../platform/virtual-key.ts';
 import { BLOCKED_TENANT, TENANTS } from './plan.ts';
 
@@ -79,7 +80,8 @@ const houseConfig = (
   return {
     process: {
       data_dir: join(directory, 'data'),
-      proxy: { port: 0 },
+      // Where the temporary directory is memory, the disk cannot be waited for.
+      proxy: { port: 0, durability: volatileFileSystem(directory) ? 'process' : 'disk' },
       back_office: { port: 0 },
       stripe: { api_key: { env: 'RECKONER_DEMO_STRIPE_KEY' }, base_url: sandbox.stripeUrl },
       log_level: 'warn',

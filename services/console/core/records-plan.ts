@@ -92,8 +92,43 @@ export const findReferenceProblems = (wanted: WantedRecords, inForce: RecordsInF
   ];
 };
 
-/** A route leads to upstreams of one dialect that exist, and its name is not an upstream's. */
-const findRouteProblems = (wanted: WantedRecords, inForce: RecordsInForce): string[] => {
+/** What is wrong with one route, apart from its name. */
+const routeProblems = (route: Route, upstreams: ReadonlyMap<string, Upstream>): string[] => {
+  const problems: string[] = [];
+  const dialects = new Set<string>();
+  for (const [at, { targets }] of route.steps.entries()) {
+    const seen = new Set<string>();
+    for (const { upstream, model } of targets) {
+      const found = upstreams.get(upstream);
+      if (found) dialects.add(found.dialect);
+      else problems.push(`route ${route.id} names upstream ${upstream}, which does not exist`);
+      const target = `${upstream}${model === undefined ? '' : ` with model ${model}`}`;
+      if (seen.has(target)) {
+        problems.push(
+          `route ${route.id} names upstream ${target} twice in step ${at + 1}; give it a larger weight instead`,
+        );
+      }
+      seen.add(target);
+    }
+  }
+  if (dialects.size > 1) {
+    problems.push(
+      `route ${route.id} mixes the dialects ${[...dialects].join(', ')}; a call is passed on as it comes, so all targets must speak one`,
+    );
+  }
+  if (route.hedge_after_ms !== undefined && route.attempts_max < 2) {
+    problems.push(
+      `route ${route.id} is to hedge but makes one attempt at most, and a hedge is a second; raise attempts_max`,
+    );
+  }
+  return problems;
+};
+
+/** Routes whose name is an upstream's, that lead to no upstream, or to upstreams of several dialects. Every problem, in words. */
+export const findRouteProblems = (
+  wanted: Pick<WantedRecords, 'routes' | 'upstreams'>,
+  inForce: Pick<RecordsInForce, 'routes' | 'upstreams'>,
+): string[] => {
   const upstreams = new Map([
     ...inForce.upstreams,
     ...wanted.upstreams.map((upstream) => [upstream.id, upstream] as const),
@@ -102,24 +137,12 @@ const findRouteProblems = (wanted: WantedRecords, inForce: RecordsInForce): stri
     ...inForce.routes,
     ...wanted.routes.map((route) => [route.id, route] as const),
   ]);
-  const problems: string[] = [];
-  for (const route of routes.values()) {
-    if (upstreams.has(route.id)) {
-      problems.push(`route ${route.id} has the name of an upstream; give one of them another`);
-    }
-    const dialects = new Set<string>();
-    for (const { upstream } of route.steps.flatMap((step) => step.targets)) {
-      const found = upstreams.get(upstream);
-      if (found) dialects.add(found.dialect);
-      else problems.push(`route ${route.id} names upstream ${upstream}, which does not exist`);
-    }
-    if (dialects.size > 1) {
-      problems.push(
-        `route ${route.id} mixes the dialects ${[...dialects].join(', ')}; a call is passed on as it comes, so all targets must speak one`,
-      );
-    }
-  }
-  return problems;
+  return [...routes.values()].flatMap((route) => [
+    ...(upstreams.has(route.id)
+      ? [`route ${route.id} has the name of an upstream; give one of them another`]
+      : []),
+    ...routeProblems(route, upstreams),
+  ]);
 };
 
 /** Two keys with one public part would make one of them unfindable. */

@@ -142,7 +142,10 @@ const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcom
 };
 
 const errorKindOf = (outcome: Outcome): UsageEvent['error_kind'] => {
-  if (outcome.hedgeLost && outcome.kind === 'client_left') return 'hedge_lost';
+  const unsent = outcome.kind === 'unreachable' && outcome.clientLeft;
+  if (unsent || outcome.kind === 'client_left') {
+    return outcome.hedgeLost ? 'hedge_lost' : 'client_left';
+  }
   if (outcome.kind !== 'complete') return outcome.kind;
   const status = outcome.httpStatus ?? 200;
   if (status >= 500) return 'provider';

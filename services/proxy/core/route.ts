@@ -23,6 +23,8 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/endpoints\/openapi\/chat\/completions$/, 'gemini.openai'],
   [/\/chat\/completions$/, 'openai.chat'],
   [/\/completions$/, 'openai.completions'],
+  [/\/conversations\/conv_[^/]+(\/items)?$/, null],
+  [/\/conversations(\/[^/]+(\/restart)?)?$/, 'openai.chat'],
   [/\/images\/(generations|edits|variations)$/, 'openai.images'],
   [/\/audio\/speech$/, 'openai.speech'],
   [/\/audio\/(transcriptions|translations)$/, 'openai.transcription'],

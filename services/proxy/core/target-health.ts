@@ -33,7 +33,7 @@ const FAILED_AS_MS = 10_000;
 /** A measurement older than this says nothing any more. */
 const STALE_MS = 600_000;
 
-const ASIDE_FIRST_MS = 1_000;
+const ASIDE_FIRST_MS = 2_000;
 const ASIDE_MAX_MS = 60_000;
 /** How long others are still preferred once a target that was set aside is being tried again. */
 const PROBE_MS = 2_000;

@@ -95,7 +95,7 @@ export const createCohereReader = (): ReplyReader => {
     if (object['event_type'] !== 'stream-end') see(object);
     for (const path of PLACES) {
       const stated = path.reduce<JsonObject | null>((at, name) => asObject(at?.[name]), object);
-      if (!stated || !STATED.some((name) => name in stated)) continue;
+      if (!stated || !STATED.some((name) => (stated[name] ?? null) !== null)) continue;
       usage = stated;
       rawUsage = keepRawUsage(sourceAt(source, path), stated);
     }

@@ -72,7 +72,7 @@ interface Sizes {
 
 /** Whether the object states any count; Vertex sends objects that name only the traffic type. */
 export const statesGeminiCounts = (usage: JsonObject): boolean =>
-  Object.keys(usage).some((name) => name.endsWith('TokenCount'));
+  Object.entries(usage).some(([name, count]) => name.endsWith('TokenCount') && count !== null);
 
 /**
  * Disjoint classes of `usageMetadata`. The prompt holds what was cached; tool prompts and thoughts are additional. Counts of zero are

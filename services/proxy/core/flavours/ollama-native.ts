@@ -6,6 +6,9 @@ import { makeStatement } from '../statement.ts';
 
 const COUNTERS = ['prompt_eval_count', 'prompt_eval_cached_count', 'eval_count'] as const;
 
+const states = (object: JsonObject, name: string): boolean =>
+  object[name] !== undefined && object[name] !== null;
+
 /** What was cached is inside the prompt. */
 const readCounters = (object: JsonObject): ClassQuantities => {
   const prompt = statedCount(object, 'prompt_eval_count');
@@ -39,7 +42,7 @@ export const createOllamaReader = (): ReplyReader => {
     for (const piece of [object['response'], message?.['content'], message?.['thinking']]) {
       seen.add(piece);
     }
-    if (!COUNTERS.some((name) => name in object)) return;
+    if (!COUNTERS.some((name) => states(object, name))) return;
     counters = object;
     rawUsage = keepRawMembers(source, COUNTERS);
   };
@@ -48,7 +51,7 @@ export const createOllamaReader = (): ReplyReader => {
     readEvent: ({ source, data }) => read(source, data),
     statement: () => {
       const stated = counters;
-      const completeness = stated && 'prompt_eval_count' in stated ? 'full' : 'part';
+      const completeness = stated && states(stated, 'prompt_eval_count') ? 'full' : 'part';
       const figures = stated && (() => ({ classes: readCounters(stated) }));
       return makeStatement({ rawUsage, model, finishReason }, figures, completeness);
     },
