@@ -1,4 +1,180 @@
 import type { Guard } from './guard.ts';
 
-/** Clients that leave: nothing billed is invisible. */
-export const disconnectGuards: readonly Guard[] = [];
+const ENDINGS = 'test/integration/proxy-endings.test.ts';
+const DISCONNECTS = 'test/integration/proxy-disconnects.test.ts';
+const MISSED = 'test/integration/proxy-missed-usage.test.ts';
+const SUITE = 'test/scenario/disconnect.test.ts';
+const EXCHANGE = 'services/proxy/exchange.ts';
+const CLOSE = 'services/proxy/core/close-attempt.ts';
+
+/** Clients that leave, answers that break off: nothing billed is invisible. */
+export const disconnectGuards: readonly Guard[] = [
+  {
+    name: 'leaving-is-noticed',
+    protects: ['case 1', 'row 53'],
+    file: EXCHANGE,
+    find: 'clientLeft: on.orders.client.left(),',
+    replace: 'clientLeft: false,',
+    test: { file: ENDINGS, name: 'case 1 ·' },
+  },
+  {
+    name: 'drains-bounded',
+    protects: ['case 2'],
+    file: EXCHANGE,
+    find: 'if (!drains || !parts.drains.enter()) {',
+    replace: 'parts.drains.enter();\n  if (!drains) {',
+    test: { file: DISCONNECTS, name: 'case 2 · clients that all drop' },
+  },
+  {
+    name: 'drain-bytes-bounded',
+    protects: ['case 2'],
+    file: EXCHANGE,
+    find: 'const DRAIN_BYTES_MAX = 67_108_864;',
+    replace: 'const DRAIN_BYTES_MAX = 671_088_640;',
+    test: { file: DISCONNECTS, name: 'case 2 · a drain reads 64 MiB' },
+  },
+  {
+    name: 'message-start-kept',
+    protects: ['case 3'],
+    file: CLOSE,
+    find: "if (completeness === 'part' || completeness === 'running') return partial(statement, outcome);",
+    replace: '',
+    test: { file: DISCONNECTS, name: 'case 3 ·' },
+  },
+  {
+    name: 'binary-streams-read',
+    protects: ['case 4'],
+    file: 'services/proxy/reply-meter.ts',
+    find: 'lines: createLineFraming, aws: createAwsFraming }',
+    replace: 'lines: createLineFraming, aws: createLineFraming }',
+    test: { file: SUITE, name: 'case 4 · Bedrock converse' },
+  },
+  {
+    name: 'whole-answers-drained',
+    protects: ['case 5'],
+    file: EXCHANGE,
+    find: "disconnect === 'drain'",
+    replace: "disconnect === 'drain' && on.call.facts.streamed",
+    test: { file: ENDINGS, name: 'case 5 ·' },
+  },
+  {
+    name: 'absent-is-not-zero',
+    protects: ['case 6'],
+    file: 'services/proxy/core/counts.ts',
+    find: 'if (value === undefined) throw new UnreadableUsage();',
+    replace: 'if (value === undefined) return 0;',
+    test: { file: MISSED, name: 'case 6 ·' },
+  },
+  {
+    name: 'given-up-is-named',
+    protects: ['case 7'],
+    file: EXCHANGE,
+    find: 'on.progress.gaveUp ??= why;',
+    replace: "if (why !== 'client_left') on.progress.gaveUp ??= why;",
+    test: { file: SUITE, name: 'case 7 · OpenAI chat' },
+  },
+  {
+    name: 'text-seen-beats-placeholder',
+    protects: ['case 8'],
+    file: CLOSE,
+    find: 'if (seen <= stated) {',
+    replace: 'if (seen <= stated || stated > 0n) {',
+    test: { file: DISCONNECTS, name: 'case 8 ·' },
+  },
+  {
+    name: 'timeout-is-not-free',
+    protects: ['case 10'],
+    file: 'services/proxy/forward.ts',
+    find: "TIMEOUTS.has(code) ? 'timeout' : 'cut'",
+    replace: "TIMEOUTS.has(code) ? 'unreachable' : 'cut'",
+    test: { file: MISSED, name: 'case 10 ·' },
+  },
+  {
+    name: 'prompt-of-the-early-leaver',
+    protects: ['case 13'],
+    file: CLOSE,
+    find: "(something || outcome.kind === 'client_left')",
+    replace: 'something',
+    test: { file: DISCONNECTS, name: 'case 13 ·' },
+  },
+  {
+    name: 'timeout-is-for-silence',
+    protects: ['case 14'],
+    file: 'services/proxy/forward.ts',
+    find: 'bodyTimeout: call.upstream.timeout_ms,',
+    replace: 'bodyTimeout: 300,',
+    test: { file: MISSED, name: 'case 14 · a stream that takes longer' },
+  },
+  {
+    name: 'stated-before-the-cut-kept',
+    protects: ['case 14'],
+    file: CLOSE,
+    find: "if (completeness === 'part' || completeness === 'running') return partial(statement, outcome);",
+    replace: '',
+    test: { file: MISSED, name: 'case 14 · a stream cut for idleness' },
+  },
+  {
+    name: 'start-and-delta-merge',
+    protects: ['case 15'],
+    file: 'services/proxy/core/flavours/anthropic-messages.ts',
+    find: '  ...before,\n',
+    replace: '',
+    test: { file: MISSED, name: 'case 15 ·' },
+  },
+  {
+    name: 'thinking-in-the-total',
+    protects: ['case 16'],
+    file: 'services/proxy/core/reply-readers.ts',
+    find: 'createOpenAiChatReader({ thinkingInTotal: true })',
+    replace: 'createOpenAiChatReader()',
+    test: { file: MISSED, name: 'case 16 ·' },
+  },
+  {
+    name: 'reasoning-counted',
+    protects: ['case 17'],
+    file: 'services/proxy/core/flavours/openai-usage.ts',
+    find: 'if (reasoning !== undefined) classes.output_reasoning = quantity(reasoning);',
+    replace: '',
+    test: { file: MISSED, name: 'case 17 ·' },
+  },
+  {
+    name: 'unknown-shape-is-unknown',
+    protects: ['case 18'],
+    file: 'services/proxy/core/statement.ts',
+    find: "return { completeness: 'unreadable', classes: {}, units: {}, ...kept };",
+    replace: "return { completeness: 'full', classes: {}, units: {}, ...kept };",
+    test: { file: MISSED, name: 'case 18 ·' },
+  },
+  {
+    name: 'priced-as-it-is-sold',
+    protects: ['case 19'],
+    file: 'pricing/rate-usage.ts',
+    find: "if (event.flavour === 'bedrock.invoke') named.reverse();",
+    replace: '',
+    test: { file: 'test/scenario/provider-console.test.ts', name: 'case 19 ·' },
+  },
+  {
+    name: 'drains-given-back',
+    protects: ['case 21'],
+    file: EXCHANGE,
+    find: 'parts.drains.leave();',
+    replace: '',
+    test: { file: DISCONNECTS, name: 'case 21 ·' },
+  },
+  {
+    name: 'unsent-is-not-billed',
+    protects: ['row 53'],
+    file: EXCHANGE,
+    find: 'if (orders.client.left()) {',
+    replace: 'if (false as boolean) {',
+    test: { file: DISCONNECTS, name: 'costs nothing (drain)' },
+  },
+  {
+    name: 'arrays-read-as-they-grow',
+    protects: ['row 53'],
+    file: 'services/proxy/reply-meter.ts',
+    find: "return flavour === 'gemini.generate' && readable === true",
+    replace: "return (false as boolean) && flavour === 'gemini.generate' && readable === true",
+    test: { file: DISCONNECTS, name: 'row 53 · a Gemini array' },
+  },
+];

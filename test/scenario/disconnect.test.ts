@@ -88,7 +88,7 @@ test.each(FLAVOURS)(
   },
 );
 
-test('case 19 · the ledger of all those calls is what the provider has on its statement, to the last digit', async () => {
+test('the ledger of all those calls, rated and kept in the warehouse, is the sum of their bills to the last digit', async () => {
   expect(drained).toHaveLength(STREAMING_FLAVOURS.length);
   const logs = drained.map(({ localLog }) => localLog);
   const { ledgerUsd, events } = await ledgerInWarehouse(warehouse, logs, books);
