@@ -45,6 +45,11 @@ const instruments = (metrics: Metrics, lag: () => number | null, waiting: () => 
     unrated: metrics.counter('rater_events_unrated_total', 'Usage events left unrated.', [
       'reason',
     ]),
+    statedCosts: metrics.counter(
+      'rater_stated_costs_total',
+      'Events whose provider stated a cost itself, and whether it is what the books say.',
+      ['provider', 'verdict'],
+    ),
   };
 };
 
@@ -91,6 +96,7 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
       await appended.durable;
       for (const { rated } of batch.envelopes) if (rated.supersedes) supersessions.hold(rated);
       counters.rated.inc(batch.rated);
+      for (const witness of batch.witnesses) counters.statedCosts.inc({ ...witness });
       for (const [reason, count] of batch.unrated) {
         counters.unrated.inc({ reason }, count);
         deps.logger.warn({ reason, count }, 'usage events left unrated');

@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCli } from '../helpers/run-cli.ts';
 import type { Expectation, RecordedExchange } from './expectation.ts';
@@ -258,6 +259,53 @@ test('a recorded list of a whole account is withheld by the proxy, and its line 
       classes: {},
       units: {},
     },
+  ]);
+});
+
+test('what is no HTTP exchange has its line, and a body that is still compressed is replayed as one', async () => {
+  const usage = { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 };
+  const body = { model: 'm', choices: [], usage };
+  const record = {
+    uri: 'https://api.openai.com/v1/chat/completions',
+    status: 200,
+    request: { model: 'm' },
+  };
+  const json = { 'content-type': 'application/json' };
+  const lines = await replay([
+    {
+      ...record,
+      src: 'a socket',
+      uri: 'wss://api.openai.com/v1/realtime?model=m',
+      status: 101,
+      response: '',
+    },
+    {
+      ...record,
+      src: 'gzip',
+      headers: { ...json, 'content-encoding': 'gzip' },
+      response: `base64:${gzipSync(JSON.stringify(body)).toString('base64')}`,
+    },
+    {
+      ...record,
+      src: 'decoded by the recorder',
+      headers: { ...json, 'content-encoding': 'gzip' },
+      response: JSON.stringify(body),
+    },
+    {
+      ...record,
+      src: 'without headers',
+      headers: null,
+      response: `data: ${JSON.stringify(body)}\n\n`,
+      stream: 'sse',
+    },
+  ]);
+  expect(lines.map(({ src, ending, classes }) => [src, ending, classes])).toEqual([
+    ['a socket', 'not_metered', {}],
+    ...['gzip', 'decoded by the recorder', 'without headers'].map((src) => [
+      src,
+      'reported',
+      { input_uncached: '5', output_text: '2' },
+    ]),
   ]);
 });
 

@@ -3,6 +3,8 @@ import { rateUsage } from '../../../pricing/rate-usage.ts';
 import type { Instant } from '../../../schemas/instant.ts';
 import type { RatedUsage } from '../../../schemas/rated-usage.ts';
 import type { UsageEvent } from '../../../schemas/usage-event.ts';
+import type { Witness } from './stated-cost.ts';
+import { costWitness } from './stated-cost.ts';
 
 /** A rating with the outer attributes of its envelope. */
 export interface RatedEnvelope {
@@ -27,6 +29,8 @@ export interface RatedBatch {
   rated: number;
   /** Events that could not be priced, by reason. */
   unrated: ReadonlyMap<string, number>;
+  /** Events whose provider stated a cost of its own, and what it says of ours. */
+  witnesses: readonly { provider: string; verdict: Witness }[];
 }
 
 /**
@@ -39,12 +43,15 @@ export const rateBatch = (
   knownAt: Instant,
 ): RatedBatch => {
   const unrated = new Map<string, number>();
+  const witnesses: { provider: string; verdict: Witness }[] = [];
   let ratedCount = 0;
   const envelopes = events.map((event) => {
     const rated = rateUsage(event, books, { knownAt });
     if (rated.unrated_reason === undefined) ratedCount += 1;
     else unrated.set(rated.unrated_reason, (unrated.get(rated.unrated_reason) ?? 0) + 1);
+    const verdict = costWitness(event, rated);
+    if (verdict) witnesses.push({ provider: event.provider, verdict });
     return envelopeOf(rated);
   });
-  return { envelopes, rated: ratedCount, unrated };
+  return { envelopes, rated: ratedCount, unrated, witnesses };
 };

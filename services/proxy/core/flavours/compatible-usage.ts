@@ -46,6 +46,29 @@ const RUNS_OVER = [
 const runsOver = (usage: JsonObject, rules: CompatibleRules): boolean =>
   rules.runsOver === true || RUNS_OVER.some((name) => name in usage);
 
+/** A usage object of Responses of a host whose details run over (xAI, OpenRouter): they end at their whole. Others are left alone. */
+export const endAtWhole = (usage: JsonObject): JsonObject => {
+  if (!runsOver(usage, {})) return usage;
+  const input = requiredCount(usage, 'input_tokens');
+  const output = requiredCount(usage, 'output_tokens');
+  const inner = asObject(usage['input_tokens_details']) ?? {};
+  const outer = asObject(usage['output_tokens_details']) ?? {};
+  const cached = Math.min(statedCount(inner, 'cached_tokens') ?? 0, input);
+  const written = Math.min(statedCount(inner, 'cache_write_tokens') ?? 0, input - cached);
+  const reasoning = Math.min(statedCount(outer, 'reasoning_tokens') ?? 0, output);
+  const ended = (details: JsonObject, counts: JsonObject): JsonObject => ({
+    ...details,
+    ...Object.fromEntries(
+      Object.entries(counts).filter(([name]) => (details[name] ?? null) !== null),
+    ),
+  });
+  return {
+    ...usage,
+    input_tokens_details: ended(inner, { cached_tokens: cached, cache_write_tokens: written }),
+    output_tokens_details: ended(outer, { reasoning_tokens: reasoning }),
+  };
+};
+
 /**
  * Input in OpenAI's words. xAI and OpenRouter state more cache than prompt now and then: it ends at the prompt. What Perplexity read
  * for its citations and what Mistral's connectors brought in is input beside the prompt.

@@ -5,7 +5,7 @@ import { asArray, asInstant, asLowerWord, asObject, asWord, createTextSeen } fro
 import { sourceAt } from '../json-span.ts';
 import type { About } from '../statement.ts';
 import { joinRaw, makeStatement } from '../statement.ts';
-import { readCompatibleUnits } from './compatible-usage.ts';
+import { endAtWhole, readCompatibleUnits } from './compatible-usage.ts';
 import { readOpenAiUsage } from './openai-usage.ts';
 
 const NAMES = {
@@ -138,7 +138,8 @@ export const createOpenAiResponsesReader = (): ReplyReader => {
   const statement = (): Statement => {
     const stated = usage;
     const read =
-      stated && (() => ({ classes: readOpenAiUsage(stated, NAMES), units: toolsOf(stated) }));
+      stated &&
+      (() => ({ classes: readOpenAiUsage(endAtWhole(stated), NAMES), units: toolsOf(stated) }));
     return makeStatement(about, read, ended ? 'full' : 'running');
   };
 
