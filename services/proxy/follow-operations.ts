@@ -123,7 +123,11 @@ export const createFollower = (deps: FollowerDeps): Follower => {
     leftInLog = false;
     loading = true;
     ended.clear();
-    for (const operation of await loadOperations(deps.log, deps.clock)) {
+    for (const operation of await loadOperations(
+      deps.log,
+      deps.clock,
+      deps.metrics.countDeadLetters,
+    )) {
       if (!ended.has(operation.fact.event_id)) follow(operation);
     }
     loading = false;
