@@ -50,6 +50,8 @@ export const runCli = async (args: readonly string[]): Promise<void> => {
   }
   // Output to a pipe may still be under way; nothing else is allowed to keep the process.
   process.exitCode = exitCode;
+  // Whoever was to read it may be gone; that is no failure of the command.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   await Promise.all(
     [process.stdout, process.stderr].map(
       (stream) => new Promise<void>((resolve) => stream.write('', () => resolve())),

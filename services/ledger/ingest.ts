@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { DataOf } from '../../schemas/envelope.ts';
 import type { Clock } from '../platform/clock.ts';
 import { toInstant } from '../platform/clock.ts';
+import type { DeadLetterCounter } from '../platform/consume-batches.ts';
 import { appendDeadLetters } from '../platform/consume-batches.ts';
 import { ReckonerError } from '../platform/errors.ts';
 import type { EventLog } from '../platform/event-log.ts';
@@ -39,7 +39,7 @@ export interface IngestDeps {
   /** Where conflicting records go, beside the quarantine table. */
   deadLetters: EventLog;
   /** Told of dead letters once they are durable. */
-  onDeadLetters: (letters: readonly Pick<DataOf<'deadLetter'>, 'topic' | 'reason'>[]) => void;
+  onDeadLetters: DeadLetterCounter;
   clock: Clock;
 }
 

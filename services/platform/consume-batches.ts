@@ -25,7 +25,7 @@ export interface ConsumeOptions<Kind extends EnvelopeKind> {
   /** Where a group's reader puts what cannot be read, before the batch is committed. */
   deadLetters: EventLog;
   /** Told of dead letters once they are durable. */
-  onDeadLetters?: (letters: readonly DataOf<'deadLetter'>[]) => void;
+  onDeadLetters?: DeadLetterCounter;
   clock: Clock;
   /** Gets the readable records of one batch, in order; resolving commits the batch. */
   onRecords: (records: readonly Consumed<Kind>[], batch: LogBatch) => Promise<void>;
@@ -79,10 +79,13 @@ export const appendDeadLetters = async (
   await appended.durable;
 };
 
+/** Is told of dead letters once they are durable. */
+export type DeadLetterCounter = (
+  letters: readonly Pick<DataOf<'deadLetter'>, 'topic' | 'reason'>[],
+) => void;
+
 /** Counts dead letters by topic and reason. Whoever writes them to a log counts them here: one that nobody counts is a loss. */
-export const deadLetterCounter = (
-  metrics: Metrics,
-): ((letters: readonly Pick<DataOf<'deadLetter'>, 'topic' | 'reason'>[]) => void) => {
+export const deadLetterCounter = (metrics: Metrics): DeadLetterCounter => {
   const counter = metrics.counter(
     'dead_letters_total',
     'Records that could not be taken and were put into dead.letters.v1, by their topic and why',

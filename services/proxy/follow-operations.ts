@@ -1,32 +1,18 @@
-import type { Upstream } from '../../schemas/control-record.ts';
 import type { PendingOperation } from '../../schemas/pending-operation.ts';
-import type { Clock } from '../platform/clock.ts';
 import { toInstant } from '../platform/clock.ts';
-import type { EventLog } from '../platform/event-log.ts';
-import type { Logger } from '../platform/logger.ts';
-import type { Asker } from './ask-upstream.ts';
 import { askUpstream, NO_ANSWER } from './ask-upstream.ts';
-import type { AttemptJournal } from './attempt-journal.ts';
-import { statusTarget } from './core/follow-plan.ts';
+import { batchState } from './core/batch-results.ts';
+import type { Statement } from './core/flavour.ts';
+import { isBatch, statusTarget } from './core/follow-plan.ts';
 import { createOperationReader } from './core/operation-readers.ts';
-import type { Writing } from './core/settle-operation.ts';
+import type { Step, Writing } from './core/settle-operation.ts';
 import { decideStep, givenUpFact, settledFact } from './core/settle-operation.ts';
 import { derivedId } from './derived-id.ts';
+import type { Followed, FollowerDeps } from './follow-parts.ts';
 import type { FollowPace } from './follow-turns.ts';
 import { createTurns } from './follow-turns.ts';
 import { loadOperations, operationTombstone } from './operation-store.ts';
-import type { ProxyMetrics } from './proxy-metrics.ts';
-
-export interface FollowerDeps extends Asker {
-  log: EventLog;
-  journal: AttemptJournal;
-  bootId: string;
-  upstreamOf: (id: string) => Upstream | undefined;
-  clock: Clock;
-  logger: Logger;
-  metrics: ProxyMetrics;
-  pace: FollowPace;
-}
+import { readBatch } from './read-batch.ts';
 
 /** Follows work that this proxy's upstreams finish later, each to its end, however often clients ask. */
 export interface Follower {
@@ -72,16 +58,33 @@ const giveUp = async (
   ]);
 };
 
+/** Whether a call that was asked for again is settled now, one way or the other. */
+const settle = async (
+  deps: FollowerDeps,
+  operation: PendingOperation,
+  statement: Statement,
+  step: Step,
+): Promise<boolean> => {
+  if (step.next === 'give_up') await giveUp(deps, operation, step.why);
+  if (step.next === 'settle') {
+    const fact = settledFact(operation, statement, writingOf(deps, operation));
+    await deps.journal.record([fact], [operationTombstone(operation)]);
+    deps.metrics.operations.inc({ operation: operation.operation, outcome: fact.ending });
+  }
+  return step.next !== 'ask_again';
+};
+
 /**
  * One question about one operation.
  * @returns true when it has ended.
  */
 const ask = async (
   deps: FollowerDeps,
-  operation: PendingOperation,
+  followed: Followed,
   about: { tries: number; signal: AbortSignal },
 ): Promise<boolean> => {
   const { signal } = about;
+  const { operation } = followed;
   const upstream = deps.upstreamOf(operation.fact.upstream);
   const reader = createOperationReader(operation.operation);
   const answer = upstream
@@ -97,13 +100,11 @@ const ask = async (
     { status: answer.status, statement },
     { tries: about.tries + 1, now: toInstant(deps.clock.nowMs()) },
   );
-  if (step.next === 'give_up') await giveUp(deps, operation, step.why);
-  if (step.next === 'settle') {
-    const fact = settledFact(operation, statement, writingOf(deps, operation));
-    await deps.journal.record([fact], [operationTombstone(operation)]);
-    deps.metrics.operations.inc({ operation: operation.operation, outcome: fact.ending });
-  }
-  return step.next !== 'ask_again';
+  if (!isBatch(operation) || !upstream) return settle(deps, operation, statement, step);
+  const state = answer.status === 200 ? batchState(operation, answer.body) : null;
+  if (state?.over && (await readBatch(deps, followed, { upstream, state, signal }))) return true;
+  if (signal.aborted || step.next !== 'give_up') return false;
+  return settle(deps, operation, statement, step);
 };
 
 export const createFollower = (deps: FollowerDeps): Follower => {
@@ -113,7 +114,7 @@ export const createFollower = (deps: FollowerDeps): Follower => {
 
   const follow = (operation: PendingOperation): void => {
     const id = operation.fact.event_id;
-    if (turns.size() < FOLLOWED_MAX) turns.add(id, operation);
+    if (turns.size() < FOLLOWED_MAX) turns.add(id, { operation });
     else if (!turns.has(id)) leftInLog = true;
   };
   /** Ended since the log was last read: what was read then may still name them. */
@@ -122,7 +123,11 @@ export const createFollower = (deps: FollowerDeps): Follower => {
     leftInLog = false;
     loading = true;
     ended.clear();
-    for (const operation of await loadOperations(deps.log, deps.clock)) {
+    for (const operation of await loadOperations(
+      deps.log,
+      deps.clock,
+      deps.metrics.countDeadLetters,
+    )) {
       if (!ended.has(operation.fact.event_id)) follow(operation);
     }
     loading = false;
@@ -130,13 +135,13 @@ export const createFollower = (deps: FollowerDeps): Follower => {
   // A log that refuses: the operation is still in it and is asked about again.
   const onFailed = (error: unknown): void =>
     deps.logger.error({ error: (error as Error).name }, 'following an operation failed');
-  const turns = createTurns<PendingOperation>({
+  const turns = createTurns<Followed>({
     clock: deps.clock,
     pace: deps.pace,
     atOnce: ASKING_MAX,
-    ask: async (operation, tries) => {
-      const isOver = await ask(deps, operation, { tries, signal: stopping.signal });
-      if (isOver && loading) ended.add(operation.fact.event_id);
+    ask: async (followed, tries) => {
+      const isOver = await ask(deps, followed, { tries, signal: stopping.signal });
+      if (isOver && loading) ended.add(followed.operation.fact.event_id);
       if (leftInLog && turns.size() <= FOLLOWED_MAX / 2) await load();
       return isOver;
     },
@@ -145,11 +150,12 @@ export const createFollower = (deps: FollowerDeps): Follower => {
   return {
     follow,
     start: load,
-    wake: (workId) => turns.hasten(({ id }) => id === workId),
+    wake: (workId) => turns.hasten(({ operation }) => operation.id === workId),
     pending: () => turns.size(),
     oldestAgeS: () => {
       let oldest: string | undefined;
-      for (const { fact } of turns.items()) {
+      for (const { operation } of turns.items()) {
+        const { fact } = operation;
         if (oldest === undefined || fact.closed_at < oldest) oldest = fact.closed_at;
       }
       return oldest === undefined ? null : (deps.clock.nowMs() - Date.parse(oldest)) / 1000;

@@ -1,3 +1,4 @@
+import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 import type { Clock } from '../platform/clock.ts';
 import { nextAskMs } from './core/follow-plan.ts';
 
@@ -16,9 +17,12 @@ export interface Turns<Item> {
   hasten(matches: (item: Item) => boolean): void;
   items(): Iterable<Item>;
   size(): number;
-  /** Asks no more. Resolves when the questions under way have ended. */
+  /** Asks no more. Resolves when the questions under way have ended, or would not end in time. */
   close(): Promise<void>;
 }
+
+/** What a question writes is whole or not there, so a stop need not wait for a log that does not answer. */
+const CLOSE_MAX_MS = 2_000;
 
 interface Place<Item> {
   item: Item;
@@ -80,7 +84,8 @@ class TurnsOfMany<Item> implements Turns<Item> {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
-    await Promise.all(this.#asking);
+    const patience = setTimeoutAsync(CLOSE_MAX_MS, undefined, { ref: false });
+    await Promise.race([Promise.all(this.#asking), patience]);
   }
 
   #schedule(place: Place<Item>): void {

@@ -144,6 +144,7 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     forwarder,
     credentialOf,
     bootId,
+    proxyId: deps.config.id,
     metrics,
     upstreamOf: (id) => deps.control.state.upstreams.get(id),
     pace: deps.followPace ?? DEFAULT_PACE,
@@ -242,6 +243,7 @@ export const startProxy = async (deps: ProxyDeps): Promise<RunningProxy> => {
   const recovered = await recoverAttempts(deps.localLog, parts.journal, {
     bootId,
     clock: deps.clock,
+    countDeadLetters: parts.metrics.countDeadLetters,
   });
   parts.metrics.recovered.inc(recovered);
   if (recovered > 0) deps.logger.warn({ recovered }, 'attempts of an earlier run were recovered');

@@ -2,6 +2,7 @@ import { decodeEnvelope, encodeEnvelope } from '../../schemas/envelope.ts';
 import type { PendingOperation } from '../../schemas/pending-operation.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { DeadLetterCounter } from '../platform/consume-batches.ts';
 import { appendDeadLetters } from '../platform/consume-batches.ts';
 import type { EventLog, LogEntry, StoredEntry } from '../platform/event-log.ts';
 
@@ -45,7 +46,11 @@ const newestEntries = async (log: EventLog): Promise<StoredEntry[]> => {
 };
 
 /** Operations that have not ended, oldest first. What cannot be read goes to the dead letters. */
-export const loadOperations = async (log: EventLog, clock: Clock): Promise<PendingOperation[]> => {
+export const loadOperations = async (
+  log: EventLog,
+  clock: Clock,
+  countDeadLetters: DeadLetterCounter,
+): Promise<PendingOperation[]> => {
   const operations: PendingOperation[] = [];
   for (const entry of await newestEntries(log)) {
     const decoded = decodeEnvelope('pendingOperation', entry.value ?? new Uint8Array());
@@ -53,7 +58,7 @@ export const loadOperations = async (log: EventLog, clock: Clock): Promise<Pendi
       operations.push(decoded.value.data);
       continue;
     }
-    await appendDeadLetters(log, clock, [
+    const letters = [
       {
         log: log.name,
         topic: entry.topic,
@@ -63,7 +68,9 @@ export const loadOperations = async (log: EventLog, clock: Clock): Promise<Pendi
         detail: decoded.detail,
         bytes: Buffer.from(entry.value ?? []).toString('base64'),
       },
-    ]);
+    ];
+    await appendDeadLetters(log, clock, letters);
+    countDeadLetters(letters);
   }
   return operations.sort((a, b) => (a.fact.closed_at < b.fact.closed_at ? -1 : 1));
 };

@@ -1,3 +1,4 @@
+import { deadLetterCounter } from '../platform/consume-batches.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { PressureFacts } from './core/pressure.ts';
 
@@ -80,6 +81,7 @@ export const createProxyMetrics = (metrics: Metrics, read: ProxyReadings) => {
       'proxy_append_failures_total',
       'Appends to the local log that failed. New calls are refused meanwhile.',
     ),
+    countDeadLetters: deadLetterCounter(metrics),
     recovered: metrics.counter(
       'proxy_attempts_recovered_total',
       'Attempts left open by an earlier run and turned into events at start.',

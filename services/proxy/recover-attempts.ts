@@ -3,6 +3,7 @@ import { TOPICS } from '../../schemas/topics.ts';
 import type { AttemptRecord } from '../../schemas/usage-event.ts';
 import type { Clock } from '../platform/clock.ts';
 import { toInstant } from '../platform/clock.ts';
+import type { DeadLetterCounter } from '../platform/consume-batches.ts';
 import { appendDeadLetters } from '../platform/consume-batches.ts';
 import type { EventLog, StoredEntry } from '../platform/event-log.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
@@ -12,10 +13,17 @@ import { recoverAttempt } from './core/close-attempt.ts';
 const PAGE_ENTRIES = 256;
 const TOPIC = TOPICS.attempts.name;
 
+/** The run that recovers, and what it counts. */
+interface Recovery {
+  bootId: string;
+  clock: Clock;
+  countDeadLetters: DeadLetterCounter;
+}
+
 /** What cannot be read goes to the dead letters and is open no longer; a crash in between repeats it under the same id. */
 const setAside = async (
   log: EventLog,
-  clock: Clock,
+  about: Recovery,
   unreadable: readonly { entry: StoredEntry; reason: 'unreadable' | 'invalid'; detail: string }[],
 ): Promise<void> => {
   if (unreadable.length === 0) return;
@@ -28,7 +36,8 @@ const setAside = async (
     detail,
     bytes: Buffer.from(entry.value ?? []).toString('base64'),
   }));
-  await appendDeadLetters(log, clock, letters);
+  await appendDeadLetters(log, about.clock, letters);
+  about.countDeadLetters(letters);
   await log.append(unreadable.map(({ entry }) => ({ topic: TOPIC, key: entry.key, value: null })))
     .stored;
 };
@@ -36,9 +45,9 @@ const setAside = async (
 const recoverPage = async (
   log: EventLog,
   journal: AttemptJournal,
-  { page, bootId, clock }: { page: readonly StoredEntry[]; bootId: string; clock: Clock },
+  { page, ...about }: { page: readonly StoredEntry[] } & Recovery,
 ): Promise<number> => {
-  const now = toInstant(clock.nowMs());
+  const now = toInstant(about.clock.nowMs());
   const attempts: AttemptRecord[] = [];
   const unreadable: Parameters<typeof setAside>[2][number][] = [];
   for (const entry of page) {
@@ -47,8 +56,8 @@ const recoverPage = async (
     if (decoded.ok) attempts.push(decoded.value.data);
     else unreadable.push({ entry, reason: decoded.reason, detail: decoded.detail });
   }
-  await setAside(log, clock, unreadable);
-  await Promise.all(attempts.map((a) => journal.close(recoverAttempt(a, bootId, now))));
+  await setAside(log, about, unreadable);
+  await Promise.all(attempts.map((a) => journal.close(recoverAttempt(a, about.bootId, now))));
   return attempts.length;
 };
 
@@ -60,7 +69,7 @@ const recoverPage = async (
 export const recoverAttempts = async (
   log: EventLog,
   journal: AttemptJournal,
-  about: { bootId: string; clock: Clock },
+  about: Recovery,
 ): Promise<number> => {
   let recovered = 0;
   for (const { partition, start, end } of await log.ranges(TOPIC)) {

@@ -42,15 +42,28 @@ export const createSseFraming = (onEvent: OnEvent): Framing => {
 /** One JSON object a line (Ollama, Cohere v1). */
 export const createLineFraming = (onEvent: OnEvent): Framing => {
   const decoder = new TextDecoder();
-  let pending = '';
+  // Pieces of the unfinished line are put together once, when it ends: a long one would be copied over and over.
+  let pieces: string[] = [];
+  let length = 0;
   let overflown = false;
+  const keep = (text: string): void => {
+    length += text.length;
+    overflown = length > READ_BYTES_MAX;
+    if (overflown) pieces = [];
+    else if (text !== '') pieces.push(text);
+  };
   const take = (text: string): void => {
     if (overflown) return;
-    const lines = (pending + text).split('\n');
-    pending = lines.pop() ?? '';
-    for (const line of lines) if (line.trim() !== '') onEvent(line);
-    overflown = pending.length > READ_BYTES_MAX;
-    if (overflown) pending = '';
+    const end = text.lastIndexOf('\n');
+    if (end < 0) {
+      keep(text);
+      return;
+    }
+    const whole = pieces.join('') + text.slice(0, end);
+    pieces = [];
+    length = 0;
+    for (const line of whole.split('\n')) if (line.trim() !== '') onEvent(line);
+    keep(text.slice(end + 1));
   };
   return {
     feed: (chunk) => take(decoder.decode(chunk, { stream: true })),

@@ -4,6 +4,8 @@ import { AccountBook, type Bill } from './account-book.ts';
 import { promptTexts } from './anthropic-messages.ts';
 import { answerControl, type ControlDesk } from './control-desk.ts';
 import { isRecord, promptTokens, type Refusal, type Vendor } from './dialect.ts';
+import { answerLater, endsLater, inBackground } from './openai-later.ts';
+import { RESPONSES } from './openai-responses.ts';
 import { PRICE_LIST } from './price-list.ts';
 import { answerCall, type House, readBody } from './provider-call.ts';
 import { ProviderIds } from './provider-ids.ts';
@@ -93,7 +95,17 @@ const answer = async (
 ): Promise<void> => {
   const [path = '/', query = ''] = (req.url ?? '/').split('?', 2);
   const route = req.method === 'POST' ? metered(path, new URLSearchParams(query)) : undefined;
+  if (route?.endpoint === RESPONSES) {
+    return answerCall(house, { ...route, endpoint: inBackground(house, RESPONSES) }, req, res);
+  }
   if (route !== undefined) return answerCall(house, route, req, res);
+  if (endsLater(req.method ?? 'GET', path)) {
+    house.book.noteNotMetered();
+    const text = await answerLater(house, req, path);
+    res.writeHead(text === null ? 404 : 200, { 'content-type': 'application/json' });
+    res.end(text ?? '{"error":{"message":"No such object."}}');
+    return;
+  }
   const vendor = vendorOf(path);
   if (vendor !== undefined) return answerFree(house, vendor, { req, res, path });
   const stripePath = path.replace(/^\/stripe/, '');

@@ -129,13 +129,22 @@ export const PRICE_LIST: readonly ListedModel[] = [
   claude('claude-opus-4-5-20251101', 'Claude Opus 4.5', ['5', '0.50', '6.25', '10', '25']),
 ];
 
+/** Batches are sold at half price (https://platform.openai.com/docs/pricing, batch, as of 2026-11-21); on bills the model has this behind it. */
+export const BATCH_SUFFIX = ' batch';
+const BATCH_LIST: readonly ListedModel[] = [
+  openai(`gpt-4o-2024-08-06${BATCH_SUFFIX}`, '', gpt('1.25', '0.625', '5')),
+  openai(`gpt-4o-mini-2024-07-18${BATCH_SUFFIX}`, '', gpt('0.075', '0.0375', '0.30')),
+  openai(`gpt-4.1-mini-2025-04-14${BATCH_SUFFIX}`, '', gpt('0.20', '0.05', '0.80')),
+  openai(`o4-mini-2025-04-16${BATCH_SUFFIX}`, '', gpt('0.55', '0.1375', '2.20')),
+];
+
 const listed = new Map<string, ListedModel>(
   PRICE_LIST.flatMap((entry) =>
     [entry.model, ...entry.aliases].map((name) => [`${entry.provider} ${name}`, entry]),
   ),
 );
 const pico = new Map<string, bigint>(
-  PRICE_LIST.flatMap((entry) =>
+  [...PRICE_LIST, ...BATCH_LIST].flatMap((entry) =>
     Object.entries(entry.usdPerMillion).map(([meter, price]): [string, bigint] => [
       `${entry.provider} ${entry.model} ${meter}`,
       picoPerToken(price),

@@ -20,9 +20,9 @@ export const disconnectGuards: readonly Guard[] = [
   {
     name: 'drains-bounded',
     protects: ['case 2'],
-    file: EXCHANGE,
-    find: 'if (!drains || !parts.drains.enter()) {',
-    replace: 'parts.drains.enter();\n  if (!drains) {',
+    file: 'services/proxy/proxy-parts.ts',
+    find: 'if (taken >= max) return false;',
+    replace: '',
     test: { file: DISCONNECTS, name: 'case 2 · clients that all drop' },
   },
   {
@@ -98,14 +98,6 @@ export const disconnectGuards: readonly Guard[] = [
     test: { file: DISCONNECTS, name: 'case 13 ·' },
   },
   {
-    name: 'timeout-is-for-silence',
-    protects: ['case 14'],
-    file: 'services/proxy/forward.ts',
-    find: 'bodyTimeout: call.upstream.timeout_ms,',
-    replace: 'bodyTimeout: 300,',
-    test: { file: MISSED, name: 'case 14 · a stream that takes longer' },
-  },
-  {
     name: 'stated-before-the-cut-kept',
     protects: ['case 14'],
     file: CLOSE,
@@ -122,11 +114,11 @@ export const disconnectGuards: readonly Guard[] = [
     test: { file: MISSED, name: 'case 15 ·' },
   },
   {
-    name: 'thinking-in-the-total',
+    name: 'thoughts-are-output',
     protects: ['case 16'],
-    file: 'services/proxy/core/reply-readers.ts',
-    find: 'createOpenAiChatReader({ thinkingInTotal: true })',
-    replace: 'createOpenAiChatReader()',
+    file: 'services/proxy/core/flavours/gemini-usage.ts',
+    find: '...(thoughts === undefined ? {} : { output_reasoning: String(thoughts) }),',
+    replace: '',
     test: { file: MISSED, name: 'case 16 ·' },
   },
   {

@@ -160,7 +160,7 @@ const neverLost: readonly Guard[] = [
     file: 'services/platform/consume-batches.ts',
     find: '      await appendDeadLetters(options.deadLetters, options.clock, letters);',
     replace: '',
-    test: { file: LOST_SPEND, name: 'case 44 ·' },
+    test: { file: LOST_SPEND, name: 'case 44 · what can never' },
   },
   {
     name: 'refused-facts-are-kept',
@@ -168,7 +168,15 @@ const neverLost: readonly Guard[] = [
     file: 'services/ledger/ingest.ts',
     find: '  await appendDeadLetters(deps.deadLetters, deps.clock, letters);',
     replace: '',
-    test: { file: LOST_SPEND, name: 'case 44 ·' },
+    test: { file: LOST_SPEND, name: 'case 44 · what can never' },
+  },
+  {
+    name: 'proxies-count-dead-letters',
+    protects: ['case 44'],
+    file: 'services/proxy/recover-attempts.ts',
+    find: '  about.countDeadLetters(letters);',
+    replace: '',
+    test: { file: LOST_SPEND, name: 'case 44 · an opened record' },
   },
   {
     name: 'dead-letters-are-counted',
@@ -176,7 +184,7 @@ const neverLost: readonly Guard[] = [
     file: 'services/platform/consume-batches.ts',
     find: '      options.onDeadLetters?.(letters);',
     replace: '',
-    test: { file: LOST_SPEND, name: 'case 44 ·' },
+    test: { file: LOST_SPEND, name: 'case 44 · what can never' },
   },
 ];
 

@@ -34,6 +34,9 @@ export const judgeWithoutGuard = (guard: Guard, run: FileRun): Verdict => {
   if ('broken' in run) return { is: 'broken', why: `without the guard ${run.broken}` };
   const red = matching(run, guard).filter(({ status }) => status === 'failed');
   const first = red[0];
+  if (red.length > 0 && red.every(({ why }) => /^Error: Test timed out/.test(why))) {
+    return { is: 'broken', why: 'its test hangs without the guard; it must fail' };
+  }
   if (first === undefined) return { is: 'unnoticed' };
   return red.every(({ why }) => SPOILT.test(why))
     ? { is: 'broken', why: `the program is spoilt, not unguarded: ${first.why}` }

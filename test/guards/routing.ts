@@ -57,8 +57,8 @@ export const routingGuards: readonly Guard[] = [
     name: 'hedge-loser-is-not-the-clients-fault',
     protects: ['case 12'],
     file: 'services/proxy/core/close-attempt.ts',
-    find: "if (outcome.hedgeLost && outcome.kind === 'client_left') return 'hedge_lost';",
-    replace: '',
+    find: "if (unsent || outcome.kind === 'client_left') {\n    return outcome.hedgeLost ? 'hedge_lost' : 'client_left';",
+    replace: "if (unsent || outcome.kind === 'client_left') {\n    return 'client_left';",
     test: { file: BOUNDS, name: 'case 12 · that loses is given up' },
   },
 ];

@@ -21,7 +21,7 @@ export interface ProxyHouse {
 
 export const createProxyHouse = async (
   upstreamUrl: string,
-  options: { proxy?: object; parent?: string } = {},
+  options: { proxy?: object; parent?: string; logLevel?: string } = {},
 ): Promise<ProxyHouse> => {
   const directory = mkdtempSync(join(options.parent ?? tmpdir(), 'reckoner-house-'));
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
@@ -40,7 +40,7 @@ export const createProxyHouse = async (
     process: {
       data_dir: dataDir,
       proxy: { port: 0, pressure: { disk_free_bytes_min: 0 }, ...options.proxy },
-      log_level: 'info',
+      log_level: options.logLevel ?? 'info',
     },
   };
   writeFileSync(configPath, JSON.stringify(config));

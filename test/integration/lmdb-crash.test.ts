@@ -96,7 +96,7 @@ test('twelve kills -9 lose nothing that was stored, tear no append apart, and a 
   expect(subscription.lag()).toBe(0);
 });
 
-test('a second writer is refused with the directory and the process that holds it, until that one dies', async () => {
+test('row 11 · a second writer is refused with the directory and the process that holds it, until that one dies', async () => {
   const directory = newDirectory();
   const writer = startWriter(directory, 0, 0);
   await eventually('an open log', () => writer.said.open !== undefined, 30_000);

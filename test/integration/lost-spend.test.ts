@@ -18,6 +18,7 @@ import {
 } from './house-rig.ts';
 import { ratedEntry, ratedUsage, usageEntry, usageEvent, uuid } from './ledger-facts.ts';
 import { openTestWarehouse } from './ledger-rig.ts';
+import { startTestProxy } from './proxy-harness.ts';
 
 const warehouse = await openTestWarehouse();
 
@@ -246,5 +247,22 @@ describe('what the warehouse does not take', () => {
     ]);
     expect(await spendOf(warehouse, tenant)).toMatchObject({ events: '2' });
     expect(house.ledger.lag()).toBe(0);
+  });
+
+  test('case 44 · an opened record of a proxy that cannot be read is kept and counted, once', async () => {
+    const office = await openTestLog('office');
+    const localLog = await openTestLog('proxy-1');
+    const value = Buffer.from('{"half":');
+    await localLog.append([{ topic: TOPICS.attempts.name, key: 'torn', value }]).stored;
+    const counted = async (): Promise<string | undefined> => {
+      const { metrics, proxy } = await startTestProxy({ office, localLog });
+      await proxy.close();
+      return /^reckoner_dead_letters_total\{(.*)\} 1$/m.exec(await metrics.render())?.[1];
+    };
+    expect(await counted()).toContain('topic="attempts.opened.v1",reason="unreadable"');
+    // The next start finds it told and closed.
+    expect(await counted()).toBeUndefined();
+    const letters = await deadLettersOf(localLog);
+    expect(letters.map(({ bytes }) => bytes)).toEqual([value.toString('base64')]);
   });
 });

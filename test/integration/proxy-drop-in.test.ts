@@ -6,12 +6,15 @@ import {
   call,
   KEY,
   PEPPER,
+  putBudget,
   putKey,
   putRecord,
+  putSignal,
   putUpstream,
   readEvents,
   startTestProxy,
   startUpstream,
+  until,
 } from './proxy-harness.ts';
 
 const CHAT = '{"model":"gpt-4o","messages":[{"role":"user","content":"Hello"}]}';
@@ -352,4 +355,23 @@ test('case 65 · a coding agent’s call on the native route is an event with it
     },
     dimensions: { tenant: 'acme', feature: 'chat', session, agent: 'reviewer-1', user: account },
   });
+});
+
+test('case 65 · and is blocked at its budget like any other route, in words its client reads', async () => {
+  const { office, provider, url } = await house({ key: { budgets: ['acme-month'] } });
+  await putBudget(office);
+  await putSignal(office, { state: 'block', spent_usd: '10' });
+  const ask = () => call(`${url}/anthropic/v1/messages`, CHAT);
+  await until(async () => {
+    const own = await call(`${url}/api/v1/me/budget`, null, { method: 'GET' });
+    return own.body.includes('"state":"block"');
+  });
+  const reply = await ask();
+  expect(reply.status).toBe(402);
+  expect(JSON.parse(reply.body.toString())).toMatchObject({
+    type: 'error',
+    error: { type: 'billing_error', code: 'budget_exceeded', scope: 'budget/acme-month' },
+  });
+  expect(reply.headers['x-should-retry']).toBe('false');
+  expect(provider.seen).toEqual([]);
 });

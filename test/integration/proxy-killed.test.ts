@@ -228,11 +228,11 @@ describe('recovery of many opened records', () => {
       logger: createLogger('proxy', 'silent'),
       onAppendFailed: () => undefined,
     });
-    const bootId = newId();
-    expect(await recoverAttempts(log, journal, { bootId, clock: systemClock })).toBe(3_000);
+    const about = { bootId: newId(), clock: systemClock, countDeadLetters: () => undefined };
+    expect(await recoverAttempts(log, journal, about)).toBe(3_000);
     expect(largestPage).toBeLessThanOrEqual(256);
     expect(mostUnderWay).toBeLessThanOrEqual(256);
-    expect(await recoverAttempts(log, journal, { bootId, clock: systemClock })).toBe(0);
+    expect(await recoverAttempts(log, journal, about)).toBe(0);
     const events = await readEvents(log);
     expect(events.map(({ sequence }) => sequence)).toEqual(
       Array.from({ length: 3_000 }, (_, index) => index + 1),

@@ -101,11 +101,7 @@ const ROADS: readonly [string, string, string, Record<string, string>?][] = [
   ['broken off without an answer', CHAT, chat('die')],
   ['a body that is no JSON', CHAT, `{"model":"gpt-4o", ${CANARY.body}`],
   ['a body too large', CHAT, chat('well', { padding: CANARY.body.repeat(8_000) })],
-  [
-    'a model that is a sentence',
-    '/v1/chat/completions',
-    chat('well', { model: `${CANARY.prompt} please` }),
-  ],
+  ['a model that is a sentence', CHAT, chat('well', { model: `${CANARY.prompt} please` })],
   ['a wrong key', CHAT, chat('well'), { authorization: `Bearer ${CANARY.wrongKey}` }],
   [
     'an OAuth token beside the key',

@@ -84,14 +84,17 @@ const HEX = CHAT.length.toString(16);
 const REFUSED: readonly [string, string][] = [
   [
     'Content-Length and Transfer-Encoding',
-    raw({ headers: ['Transfer-Encoding: chunked'], body: `0\r\n\r\n${SMUGGLED}` }),
+    raw({
+      headers: ['Transfer-Encoding: chunked'],
+      body: `${HEX}\r\n${CHAT}\r\n0\r\n\r\n${SMUGGLED}`,
+    }),
   ],
   [
     'Transfer-Encoding and Content-Length',
     raw({
       length: false,
       headers: ['Transfer-Encoding: chunked', 'Content-Length: 4'],
-      body: `0\r\n\r\n${SMUGGLED}`,
+      body: `${HEX}\r\n${CHAT}\r\n0\r\n\r\n${SMUGGLED}`,
     }),
   ],
   ['two different lengths', raw({ headers: ['Content-Length: 5'] })],

@@ -180,6 +180,26 @@ test('facts and the facts that supersede them come to the same ledger in any ord
   expect(await entriesOf(stories)).toBe(6 * stories.length);
 });
 
+test('case 29 · a call that turns out to cost nothing takes nothing off the others of its request', {
+  timeout: 30_000,
+}, async () => {
+  const { tenant, events } = story(0x3000);
+  const [first, , last] = events as [UsageEvent, UsageEvent, UsageEvent];
+  const other = { ...first, event_id: uuid(0x3000, 5), attempt_id: uuid(0x3100, 2), sequence: 5 };
+  const facts: UsageEvent[] = [
+    first,
+    other,
+    // The first attempt was served from a cache, say; the second was not.
+    { ...first, event_id: uuid(0x3000, 6), supersedes: first.event_id, sequence: 6 },
+    { ...last, event_id: uuid(0x3000, 7), supersedes: other.event_id, sequence: 7 },
+  ];
+  const [, , free] = facts as [UsageEvent, UsageEvent, UsageEvent];
+  Object.assign(free, { ending: 'not_billed', classes: {} });
+  await run(facts, async () => (await entriesOf([{ tenant, events }])) >= 4);
+  // 0.003 - 0.003 + 0 for the one, 0.003 - 0.003 + 0.0038 for the other.
+  expect(await sumsOf('charges', tenant)).toBe('0.0038');
+});
+
 test('case 24 · pending work that is completed in the next month is charged there, at the price of then', {
   timeout: 60_000,
 }, async () => {

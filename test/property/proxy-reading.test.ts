@@ -313,6 +313,19 @@ describe('bytes of any kind', () => {
     );
   });
 
+  test.each(TYPES)('of %s without an end are not kept without an end', (type) => {
+    const meter = createReplyMeter('openai.chat', type, { head: { status: 200, headers: {} } });
+    const stream = type === 'text/event-stream' ? 'data: ' : '';
+    const start = Buffer.from(type === TYPES[2] ? '\u0000\u0000' : `${stream}{"a":"`);
+    const piece = Buffer.alloc(65_536, 'x');
+    meter.feed(start);
+    // 64 MiB, twice what is read at most.
+    for (let fed = 0; fed < 67_108_864; fed += piece.length) meter.feed(piece);
+    meter.end();
+    expect(meter.statement().classes).toEqual({});
+    if (type !== TYPES[2]) expect(meter.overflown()).toBe(true);
+  });
+
   test.skipIf(!present)(
     'that are a real reply cut or with a byte changed are never thrown over',
     () => {

@@ -106,6 +106,10 @@ export const operationOf = (
   };
 };
 
+/** Whether what is followed is many calls in one. */
+export const isBatch = ({ operation }: PendingOperation): boolean =>
+  operation === 'openai_batch' || operation === 'anthropic_batch';
+
 const withVersion = (path: string, operation: PendingOperation): string =>
   operation.api_version === undefined ? path : `${path}?api-version=${operation.api_version}`;
 

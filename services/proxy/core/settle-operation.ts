@@ -2,7 +2,7 @@ import type { PendingOperation } from '../../../schemas/pending-operation.ts';
 import type { UsageEvent } from '../../../schemas/usage-event.ts';
 import { isUnderWay } from './close-attempt.ts';
 import type { Statement } from './flavour.ts';
-import { CORRECTION_TRIES_MAX } from './follow-plan.ts';
+import { CORRECTION_TRIES_MAX, isBatch } from './follow-plan.ts';
 
 type Fact = PendingOperation['fact'];
 
@@ -33,7 +33,7 @@ export const decideStep = (
   at: { tries: number; now: string },
 ): Step => {
   const { statement, status } = answer;
-  const answered = status === 200 && !isUnderWay(statement.finishReason);
+  const answered = status === 200 && !isUnderWay(statement.finishReason) && !isBatch(operation);
   const stated = statement.completeness === 'full';
   if (answered && (stated || (!operation.corrects && statement.finishReason !== undefined))) {
     return { next: 'settle' };
@@ -53,7 +53,7 @@ export const decideStep = (
 };
 
 /** What the new fact takes over: who, what for, where; not what was known about usage. */
-const identityOf = (fact: Fact) => {
+export const identityOf = (fact: Fact) => {
   const {
     classes: _classes,
     units: _units,

@@ -1,5 +1,5 @@
 import type { ReplyReader, Statement } from '../flavour.ts';
-import { asObject, asWord } from '../flavour.ts';
+import { asLowerWord, asObject, asWord } from '../flavour.ts';
 
 /**
  * The job object of a batch (OpenAI and hosts like it, Anthropic): which work it is and whether it goes on. The job itself is not
@@ -11,7 +11,7 @@ export const createBatchJobReader = (): ReplyReader => {
   const readBody = (_source: string, body: unknown): void => {
     const job = asObject(body);
     workId = asWord(job?.['id'], 200) ?? workId;
-    finishReason = asWord(job?.['processing_status'] ?? job?.['status'], 64) ?? finishReason;
+    finishReason = asLowerWord(job?.['processing_status'] ?? job?.['status'], 64) ?? finishReason;
   };
   return {
     readBody,

@@ -1,0 +1,27 @@
+import type { Upstream } from '../../schemas/control-record.ts';
+import type { PendingOperation } from '../../schemas/pending-operation.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { EventLog } from '../platform/event-log.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Asker } from './ask-upstream.ts';
+import type { AttemptJournal } from './attempt-journal.ts';
+import type { FollowPace } from './follow-turns.ts';
+import type { ProxyMetrics } from './proxy-metrics.ts';
+
+/** What following needs of the running proxy. */
+export interface FollowerDeps extends Asker {
+  log: EventLog;
+  journal: AttemptJournal;
+  bootId: string;
+  proxyId: string;
+  upstreamOf: (id: string) => Upstream | undefined;
+  clock: Clock;
+  logger: Logger;
+  metrics: ProxyMetrics;
+  pace: FollowPace;
+}
+
+/** An operation as it is known now: reading a batch moves it on. */
+export interface Followed {
+  operation: PendingOperation;
+}
