@@ -93,7 +93,6 @@ export const RouteTargetSchema = z.strictObject({
   /** The model to ask this upstream for, where it goes by another name there. */
   model: z.string().min(1).max(200).optional(),
 });
-export type RouteTarget = z.infer<typeof RouteTargetSchema>;
 
 /**
  * Several upstreams of one dialect behind one name: the same model at several places or under several credentials (one step, many
