@@ -2,13 +2,12 @@ import type { IncomingMessage, Server } from 'node:http';
 import { request } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2';
 import { constants, createServer } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { duplexPair } from 'node:stream';
 
 /** Lets callers that speak HTTP/2 from the first byte in by the same port: AWS's SDK does where the address is `http://`. */
 export interface Http2Door {
-  /** Takes over a connection on which HTTP/1 failed because HTTP/2 is spoken. @returns whether it did. */
-  takes(error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Duplex): boolean;
   /** Takes no new calls; those in flight go on. */
   leave(): void;
   /** Ends every connection. */
@@ -17,6 +16,8 @@ export interface Http2Door {
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const STREAMS_MAX = 256;
+/** How long a connection may say nothing at all. */
+const SILENCE_MS = 60_000;
 /** A connection on which nothing moved for so long takes no new calls; those on it go on. */
 const IDLE_MS = 300_000;
 /** They describe one connection of HTTP/1 and are forbidden in HTTP/2. */
@@ -28,9 +29,13 @@ const bareHeaders = (headers: Http2ServerRequest['headers']) =>
   );
 
 /** Carries one stream through the HTTP/1 server, inside this process: admission, metering and bounds are those of every call. */
-const carry = (server: Server, req: Http2ServerRequest, res: Http2ServerResponse): void => {
+const carry = (
+  toHttp1: (socket: Duplex) => void,
+  req: Http2ServerRequest,
+  res: Http2ServerResponse,
+): void => {
   const [near, far] = duplexPair();
-  server.emit('connection', far);
+  toHttp1(far);
   const inner = request({
     method: req.method,
     path: req.url,
@@ -47,24 +52,45 @@ const carry = (server: Server, req: Http2ServerRequest, res: Http2ServerResponse
     answer.pipe(res);
   });
   inner.on('error', reset);
-  res.on('close', () => inner.destroy());
+  res.on('close', () => {
+    inner.destroy();
+    // The server sees its caller leave at its own end only.
+    far.destroy();
+  });
   req.pipe(inner);
 };
 
-/**
- * Node has no way to take a socket back from its HTTP/1 parser but the parser's own listener for the socket's end, which frees it
- * and forgets the connection; otherwise its timers would end the socket later.
- */
-const freeFromHttp1 = (socket: Duplex): void => {
-  const forget = socket.listeners('close');
-  for (const event of ['data', 'end', 'close', 'drain', 'timeout', 'error']) {
-    socket.removeAllListeners(event);
-  }
-  for (const listener of forget) listener.call(socket);
-  socket.pause();
+/** What the first bytes of a connection may turn out to be, as long as they are this. */
+const couldBeHttp2 = (first: Buffer): boolean =>
+  first.length < PREFACE.length && PREFACE.startsWith(first.toString('latin1'));
+
+/** Hands a connection on as soon as its first bytes tell which version of HTTP it speaks; they are still there to be read. */
+const whenVersionIsKnown = (socket: Socket, then: (isHttp2: boolean) => void): void => {
+  let first = Buffer.alloc(0);
+  const giveUp = (): void => void socket.destroy();
+  const forget = (): void => {
+    socket.off('readable', look);
+    socket.off('error', giveUp);
+    socket.off('end', giveUp);
+    socket.off('timeout', giveUp);
+    socket.setTimeout(0);
+  };
+  const look = (): void => {
+    const chunk: Buffer | null = socket.read();
+    if (chunk === null) return;
+    first = first.length === 0 ? chunk : Buffer.concat([first, chunk]);
+    if (couldBeHttp2(first)) return;
+    forget();
+    socket.unshift(first);
+    then(first.toString('latin1', 0, PREFACE.length) === PREFACE);
+  };
+  socket.on('error', giveUp);
+  socket.on('end', giveUp);
+  socket.setTimeout(SILENCE_MS, giveUp);
+  socket.on('readable', look);
 };
 
-/** A door beside an HTTP/1 server. Nothing of it is touched by a connection that speaks HTTP/1. */
+/** Puts the door in front of an HTTP/1 server: what speaks HTTP/1 goes on to it as ever. */
 export const createHttp2Door = (server: Server): Http2Door => {
   const sessions = new Set<ServerHttp2Session>();
   const http2 = createServer({
@@ -76,17 +102,19 @@ export const createHttp2Door = (server: Server): Http2Door => {
     session.on('error', () => session.destroy());
     session.setTimeout(IDLE_MS, () => session.close());
   });
-  http2.on('request', (req, res) => carry(server, req, res));
+  const http1 = server.listeners('connection');
+  const toHttp1 = (socket: Duplex): void => {
+    for (const listener of http1) listener.call(server, socket);
+  };
+  http2.on('request', (req, res) => carry(toHttp1, req, res));
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => {
+    whenVersionIsKnown(socket, (isHttp2) => {
+      if (isHttp2) http2.emit('connection', socket);
+      else toHttp1(socket);
+    });
+  });
   return {
-    takes: (error, socket) => {
-      const first = error.rawPacket;
-      if (error.code !== 'HPE_PAUSED_H2_UPGRADE' || !first) return false;
-      if (first.toString('latin1', 0, PREFACE.length) !== PREFACE) return false;
-      freeFromHttp1(socket);
-      socket.unshift(first);
-      http2.emit('connection', socket);
-      return true;
-    },
     leave: () => {
       for (const session of sessions) session.close();
     },

@@ -194,8 +194,7 @@ const createDoors = (parts: ProxyParts, metrics: Metrics, logger: Logger): Doors
     },
   );
   const http2 = createHttp2Door(server);
-  server.on('clientError', (error, socket) => {
-    if (http2.takes(error, socket)) return;
+  server.on('clientError', (_error, socket) => {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
   });
   return { server, http2 };
