@@ -48,11 +48,11 @@ export const pressureGuards: readonly Guard[] = [
     test: { file: KILLED, name: 'case 35 · SIGTERM' },
   },
   {
-    name: 'no-record-no-call',
+    name: 'full-disk-is-waited-out',
     protects: ['row 8'],
-    file: 'services/proxy/metered-call.ts',
-    find: "    if (!parts.pressure.failsOpen) return { next: 'refuse', why: 'cannot_meter' };",
-    replace: '',
+    file: JOURNAL,
+    find: 'if (isFinal(error) || waiting > WAITING_MAX)',
+    replace: 'if (isFinal(error) || waiting > 0)',
     test: { file: DISK, name: 'row 8 ·' },
   },
   {
