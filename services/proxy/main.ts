@@ -1,5 +1,4 @@
 import type { Server } from 'node:http';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { SecretReference, Upstream } from '../../schemas/control-record.ts';
 import type { ProcessConfig } from '../../schemas/house-config.ts';
@@ -12,15 +11,14 @@ import type { LogOnDisk } from '../platform/log-room.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { RunningService } from '../platform/running-service.ts';
-import { createProxyApp } from './app.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
 import { createAttemptJournal, createUnrecordedJournal } from './attempt-journal.ts';
 import { followBudgetSignals } from './budget-signals.ts';
+import type { Doors } from './doors.ts';
+import { createDoors } from './doors.ts';
 import { createFollower, DEFAULT_PACE } from './follow-operations.ts';
 import type { FollowPace } from './follow-turns.ts';
 import { createForwarder } from './forward.ts';
-import type { Http2Door } from './http2-door.ts';
-import { createHttp2Door } from './http2-door.ts';
 import { createPressureMetrics, createProxyMetrics } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { createPlaces } from './proxy-parts.ts';
@@ -62,8 +60,6 @@ export interface RunningProxy extends RunningService {
 }
 
 const CALLS_MAX = 8_192;
-const HEADER_BYTES_MAX = 32_768;
-const KEEP_ALIVE_MS = 65_000;
 const STOP_TIMEOUT_MS = 20_000;
 
 const listen = (server: Server, config: ProcessConfig['proxy']): Promise<number> =>
@@ -174,30 +170,6 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     },
   };
   return { parts, state, stopListeners };
-};
-
-/** The proxy's port, for both versions of HTTP. */
-interface Doors {
-  server: Server;
-  http2: Http2Door;
-}
-
-const createDoors = (parts: ProxyParts, metrics: Metrics, logger: Logger): Doors => {
-  const app = createProxyApp(parts, metrics.render);
-  const server = createServer(
-    { maxHeaderSize: HEADER_BYTES_MAX, keepAliveTimeout: KEEP_ALIVE_MS, insecureHTTPParser: false },
-    (req, res) => {
-      app(req, res).catch((error: unknown) => {
-        logger.error({ error: (error as Error).name }, 'a call failed inside the proxy');
-        res.destroy();
-      });
-    },
-  );
-  const http2 = createHttp2Door(server);
-  server.on('clientError', (_error, socket) => {
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
-  });
-  return { server, http2 };
 };
 
 /** Stops taking calls, lets those in flight end within the bound, then ends them; every one leaves its event. */
