@@ -66,7 +66,7 @@ const couldBeHttp2 = (first: Buffer): boolean =>
 
 /** Hands a connection on as soon as its first bytes tell which version of HTTP it speaks; they are still there to be read. */
 const whenVersionIsKnown = (socket: Socket, then: (isHttp2: boolean) => void): void => {
-  let first = Buffer.alloc(0);
+  let first: Buffer = Buffer.alloc(0);
   const giveUp = (): void => void socket.destroy();
   const forget = (): void => {
     socket.off('readable', look);
