@@ -211,11 +211,9 @@ export const startProxy = async (deps: ProxyDeps): Promise<RunningProxy> => {
   const bootId = newId();
   const built = createParts(deps, bootId);
   const { parts, state } = built;
-  const recovered = await recoverAttempts(deps.localLog, parts.journal, {
-    bootId,
-    clock: deps.clock,
-    countDeadLetters: parts.metrics.countDeadLetters,
-  });
+  const { countDeadLetters } = parts.metrics;
+  const about = { bootId, clock: deps.clock, countDeadLetters };
+  const recovered = await recoverAttempts(deps.localLog, parts.journal, about);
   parts.metrics.recovered.inc(recovered);
   if (recovered > 0) deps.logger.warn({ recovered }, 'attempts of an earlier run were recovered');
   await parts.pressure.measure();

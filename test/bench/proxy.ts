@@ -293,6 +293,9 @@ const measureAll = async (rig: Rig, seconds: number): Promise<BenchRow[]> => {
     forMs: slice(SLICE.streams),
     chunkMs: STREAM_CHUNK_MS,
   });
+  if (!rig.backOffice.running()) throw new Error('the back office has ended during the benchmark');
+  // Not halted for longer than a flush of its may take: it would rightly take that for a broken disk.
+  await rig.backOffice.stop();
   say(`memory with ${HELD_STREAMS} streams`);
   const memory = await memoryRows(rig);
   say('counting events');

@@ -14,6 +14,7 @@ export interface Served {
   url: string;
   pid: number;
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
+  running(): boolean;
   stop(): Promise<void>;
 }
 
@@ -78,6 +79,7 @@ export const startServed = async (
     signal: (signal) => {
       child.kill(signal);
     },
+    running: () => child.exitCode === null && child.signalCode === null,
     stop: () => stop(child),
   };
 };
