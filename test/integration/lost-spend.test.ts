@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { TOPICS } from '../../schemas/topics.ts';
 import { ReckonerError } from '../../services/platform/errors.ts';
@@ -22,12 +22,12 @@ import { startTestProxy } from './proxy-harness.ts';
 
 const warehouse = await openTestWarehouse();
 
+const CHILD = fileURLToPath(new URL('./lost-spend-child.ts', import.meta.url));
+
 const runChild = async (directory: string, events: number, point: string) => {
-  const child = spawn(
-    process.execPath,
-    [join(import.meta.dirname, 'lost-spend-child.ts'), directory, String(events), point],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
+  const child = spawn(process.execPath, [CHILD, directory, String(events), point], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let output = '';
   child.stdout.on('data', (data: Buffer) => {
     output += data.toString();

@@ -57,7 +57,7 @@ const house = async (url: string) => {
   const office = createMemoryEventLog('office');
   await putUpstream(office, { base_url: `${url}/v1` });
   await putKey(office);
-  return startTestProxy({ office, followPace: { baseMs: 40, maxMs: 60 }, stopTimeoutMs: 50 });
+  return startTestProxy({ office, followPace: { baseMs: 400, maxMs: 500 }, stopTimeoutMs: 50 });
 };
 
 const responses = () => {
