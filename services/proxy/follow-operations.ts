@@ -3,7 +3,7 @@ import { toInstant } from '../platform/clock.ts';
 import { askUpstream, NO_ANSWER } from './ask-upstream.ts';
 import { batchState } from './core/batch-results.ts';
 import type { Statement } from './core/flavour.ts';
-import { isBatch, statusTarget } from './core/follow-plan.ts';
+import { isBatch, mayDeleteResults, namesWork, statusTarget } from './core/follow-plan.ts';
 import { createOperationReader } from './core/operation-readers.ts';
 import type { Step, Writing } from './core/settle-operation.ts';
 import { askedOnce, decideStep, givenUpFact, settledFact } from './core/settle-operation.ts';
@@ -23,6 +23,11 @@ export interface Follower {
   start(): Promise<void>;
   /** A client saw the work under this id; ask soon. */
   wake(workId: string): void;
+  /**
+   * A client wants to delete something at an upstream: what that would take away is read before.
+   * @returns false when the reading has not ended in time, so that nothing may be deleted yet.
+   */
+  beforeDeletion(upstream: string, path: string): Promise<boolean>;
   pending(): number;
   /** Since the oldest fact that still waits, in seconds; null when none does. */
   oldestAgeS(): number | null;
@@ -34,6 +39,8 @@ export const DEFAULT_PACE: FollowPace = { baseMs: 5_000, maxMs: 600_000 };
 const ASKING_MAX = 8;
 /** Operations in memory; more wait in the log until there is room. */
 const FOLLOWED_MAX = 20_000;
+/** How long a client's deletion waits for what it would take away to be read. */
+const DELETION_WAIT_MAX_MS = 20_000;
 
 const writingOf = (deps: FollowerDeps, operation: PendingOperation): Writing => ({
   eventId: derivedId(operation.fact.event_id, 'settled'),
@@ -85,6 +92,7 @@ const ask = async (
   signal: AbortSignal,
 ): Promise<boolean> => {
   const { operation } = followed;
+  followed.seenByClient = false;
   const upstream = deps.upstreamOf(operation.fact.upstream);
   const reader = createOperationReader(operation.operation);
   const answer = upstream
@@ -166,7 +174,19 @@ export const createFollower = (deps: FollowerDeps): Follower => {
   return {
     follow,
     start: load,
-    wake: (workId) => turns.hasten(({ operation }) => operation.id === workId),
+    wake: (workId) =>
+      turns.hasten((followed) => {
+        const isSeen = followed.operation.id === workId;
+        followed.seenByClient ||= isSeen;
+        return isSeen;
+      }),
+    beforeDeletion: (upstream, path) =>
+      turns.askNow(
+        ({ operation, seenByClient }) =>
+          operation.fact.upstream === upstream &&
+          (namesWork(operation, path) || (seenByClient && mayDeleteResults(operation, path))),
+        DELETION_WAIT_MAX_MS,
+      ),
     pending: () => turns.size(),
     oldestAgeS: () => {
       let oldest: string | undefined;

@@ -30,12 +30,15 @@ export interface Followed {
   asked: Asked;
   /** What was said when a batch's results were asked for. */
   resultsAsked: Asked;
+  /** A client has looked since it was last asked about: it may know of results that are not read yet. */
+  seenByClient: boolean;
 }
 
 export const followedOf = (operation: PendingOperation): Followed => ({
   operation,
   asked: NOT_ASKED,
   resultsAsked: NOT_ASKED,
+  seenByClient: false,
 });
 
 /** That there is no such work must be all that is said for so long: an hour at the usual pace. */

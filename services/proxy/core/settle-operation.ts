@@ -19,11 +19,12 @@ export type Step =
   /** Nothing will come any more. */
   | { next: 'give_up'; why: 'deadline' | 'gone' | 'tries' };
 
-/** The provider has no such work (any more), if that is all it says for a while: new work may not be everywhere yet. */
+/** The provider has no such work (any more). */
 const GONE = new Set([404, 410]);
+/** At least, and with nothing else in between: new work may not be everywhere yet, and a gateway on the way says so now and then. */
 const GONE_TRIES = 3;
 
-/** What answers so far have come to. `goneSince`: monotonic ms, null unless the last answer was that there is no such work. */
+/** What answers so far have come to. `goneSinceMs`: monotonic ms, null unless the last answer was that there is no such work. */
 export interface Asked {
   /** Answers that said something about the work. Refusals and faults do not: they pass. */
   told: number;
@@ -64,8 +65,9 @@ export const decideStep = (
   answer: Answer,
   at: { asked: Asked; now: string; nowMs: number; goneMs: number },
 ): Step => {
-  const { statement, status } = answer;
-  const answered = status === 200 && !isUnderWay(statement.finishReason) && !isBatch(operation);
+  const { statement } = answer;
+  const answered =
+    answer.status === 200 && !isUnderWay(statement.finishReason) && !isBatch(operation);
   const stated = statement.completeness === 'full';
   if (answered && (stated || (!operation.corrects && statement.finishReason !== undefined))) {
     return { next: 'settle' };
