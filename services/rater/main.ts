@@ -31,6 +31,8 @@ export interface RunningRater extends RunningService {
   readonly caughtUp: Promise<void>;
   /** Events not yet rated, or null while that cannot be known. */
   lag(): number | null;
+  /** Does `work` while no entry is being taken the place of, so that two never reverse the same charge. */
+  runAlone<T>(work: () => Promise<T>): Promise<T>;
 }
 
 const instruments = (metrics: Metrics, lag: () => number | null, waiting: () => number) => {
@@ -119,6 +121,7 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
     caughtUp: consumption.caughtUp,
     ended,
     lag: () => consumption.lag(),
+    runAlone: (work) => supersessions.between(work),
     close: async () => {
       await consumption.close();
       await supersessions.close();

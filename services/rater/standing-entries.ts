@@ -44,18 +44,13 @@ const entryOf = (row: Row): StandingEntry => {
   };
 };
 
-/** A superseded event lies where the later one does: same tenant, same `event_ts`. So the table's own order finds it. */
-const placeOf = (later: RatedUsage): string =>
-  `(${sqlString(later.dimensions.tenant)}, toStartOfHour(toDateTime64(${sqlString(later.event_ts.slice(0, -1))}, 3, 'UTC')), ${sqlString(later.supersedes ?? '')})`;
-
-/** The ledger's entries of the events that the given ones supersede, by event. */
-export const readSuperseded = async (
+/** The ledger's entries that `condition` selects (validated SQL), by event. */
+export const readEntries = async (
   warehouse: Warehouse,
-  later: readonly RatedUsage[],
+  condition: string,
 ): Promise<Map<string, StandingEntry[]>> => {
   const rows = await warehouse.query<Row>(
-    `SELECT ${COLUMNS} FROM ledger_entries FINAL
-     WHERE (tenant, toStartOfHour(event_ts), event_id) IN (${later.map(placeOf).join(', ')})`,
+    `SELECT ${COLUMNS} FROM ledger_entries FINAL WHERE ${condition}`,
   );
   const found = new Map<string, StandingEntry[]>();
   for (const row of rows) {
@@ -65,3 +60,17 @@ export const readSuperseded = async (
   }
   return found;
 };
+
+/** A superseded event lies where the later one does: same tenant, same `event_ts`. So the table's own order finds it. */
+const placeOf = (later: RatedUsage): string =>
+  `(${sqlString(later.dimensions.tenant)}, toStartOfHour(toDateTime64(${sqlString(later.event_ts.slice(0, -1))}, 3, 'UTC')), ${sqlString(later.supersedes ?? '')})`;
+
+/** The ledger's entries of the events that the given ones supersede, by event. */
+export const readSuperseded = (
+  warehouse: Warehouse,
+  later: readonly RatedUsage[],
+): Promise<Map<string, StandingEntry[]>> =>
+  readEntries(
+    warehouse,
+    `(tenant, toStartOfHour(event_ts), event_id) IN (${later.map(placeOf).join(', ')})`,
+  );

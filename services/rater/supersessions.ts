@@ -26,6 +26,8 @@ export interface Supersessions {
   /** Takes up what an earlier run held. */
   start(): Promise<void>;
   waiting(): number;
+  /** Does `work` between two rounds, so that what stands in the ledger is changed by one at a time. */
+  between<T>(work: () => Promise<T>): Promise<T>;
   /** Rejects when a replacement cannot be written. */
   readonly ended: Promise<void>;
   close(): Promise<void>;
@@ -45,7 +47,8 @@ const HELD_MAX = 10_000;
 /** Usage that is stated must be charged even where the fact it corrects never shows up. */
 const HOLD_MAX_MS = 300_000;
 
-const ratedEntry = (rated: RatedUsage): LogEntry => {
+/** The record of an entry. */
+export const ratedEntry = (rated: RatedUsage): LogEntry => {
   const { key, outer } = envelopeOf(rated);
   return { topic: TOPICS.usageRated.name, key, value: encodeEnvelope('ratedUsage', outer, rated) };
 };
@@ -113,6 +116,15 @@ class HeldCharges implements Supersessions {
     return this.#held.size;
   }
 
+  between<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#round.then(work);
+    this.#round = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    return done;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -123,7 +135,8 @@ class HeldCharges implements Supersessions {
   #arm(): void {
     if (this.#closed || this.#timer !== undefined || this.#held.size === 0) return;
     this.#timer = setTimeout(() => {
-      this.#round = this.#settleSome()
+      this.#round = this.#round
+        .then(() => this.#settleSome())
         .catch((error: unknown) => this.#end.reject(error))
         .finally(() => {
           this.#timer = undefined;

@@ -49,7 +49,7 @@ export const followupGuards: readonly Guard[] = [
     name: 'superseded-charge-is-reversed',
     protects: ['case 24', 'case 29'],
     file: 'services/rater/core/supersede.ts',
-    find: 'return [reversalOf(restored(standing, later), standing.posting_period), later];',
+    find: 'return [reversalOf(restoredCharge(standing, later), standing.posting_period), later];',
     replace: 'return [later];',
     test: { file: 'test/integration/supersede.test.ts', name: 'case 29 ·' },
   },

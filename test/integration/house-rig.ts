@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import type { PriceBooks } from '../../pricing/price-books.ts';
 import { createPriceBooks } from '../../pricing/price-books.ts';
 import type { Budget } from '../../schemas/budget.ts';
 import type { DataOf } from '../../schemas/envelope.ts';
@@ -77,14 +78,15 @@ export const startTestHouse = async (logs: {
   warehouse: Warehouse;
   office: EventLog;
   usageEvents: readonly EventLog[];
+  books?: PriceBooks;
 }): Promise<TestHouse> => {
-  const { warehouse, office, usageEvents } = logs;
+  const { warehouse, office, usageEvents, books = BOOKS } = logs;
   const metrics = createMetrics('house');
   const logger = createLogger('house', 'silent');
   const clock = systemClock;
   const control = followControlState([office], office, clock);
   const shared = { warehouse, clock, logger, metrics };
-  const rater = await startRater({ ...shared, usageEvents, backOffice: office, books: BOOKS });
+  const rater = await startRater({ ...shared, usageEvents, backOffice: office, books });
   const budget = await startBudget({ ...shared, rated: office, backOffice: office, control });
   const ledger = await startLedger({ ...shared, usageEvents, rated: office, backOffice: office });
   const services = [ledger, budget, rater, control];

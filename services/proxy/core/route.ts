@@ -17,7 +17,7 @@ export interface Route {
   dialect: Dialect;
 }
 
-/** First match wins. Null: not billed by the call. */
+/** First match wins. Null: not billed by the call. Each takes time in proportion to the path: it is judged before the key is. */
 const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/(v1beta|v1alpha)\/openai\/chat\/completions$/, 'gemini.openai'],
   [/\/endpoints\/openapi\/chat\/completions$/, 'gemini.openai'],
@@ -42,11 +42,11 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/publishers\/anthropic\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'anthropic.messages'],
   [/\/publishers\/mistralai\/models\/mistral-ocr[^/]*:rawPredict$/i, 'mistral.ocr'],
   [/\/publishers\/[^/]+\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'openai.chat'],
-  [/\/models\/[^/]*embedding[^/]*:predict$/i, 'gemini.embed'],
+  [/\/models\/(?=[^/]*embedding)[^/]*:predict$/i, 'gemini.embed'],
   [/\/models\/imag[^/]*:predict$/i, 'gemini.generate'],
   [/\/fileSearchStores(\/.*)?$/, null],
-  [/\/model\/.+\/(converse|converse-stream)$/, 'bedrock.converse'],
-  [/\/model\/.+\/(invoke|invoke-with-response-stream)$/, 'bedrock.invoke'],
+  [/^(?=.*\/model\/).*\/(converse|converse-stream)$/, 'bedrock.converse'],
+  [/^(?=.*\/model\/).*\/(invoke|invoke-with-response-stream)$/, 'bedrock.invoke'],
   [/\/model\/[^/]+\/count-tokens$/, null],
   [/\/v[12]\/(chat|generate|summarize|classify)$/, 'cohere.chat'],
   [/\/v[12]\/embed$/, 'cohere.embed'],
@@ -99,13 +99,16 @@ export const flavourOf = (method: string, path: string): Flavour | null => {
   return billed?.[1] ?? 'passthrough';
 };
 
+/** An ARN of Bedrock, escaped, is the longest there is. */
+const PATH_MAX = 2_048;
+
 /** @returns the route, or null when the path belongs to nobody. */
 export const routeOf = (method: string, target: string): Route | null => {
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
   const query = mark < 0 ? '' : target.slice(mark);
   // Servers cut a target at `#` or a zero byte: they would answer another endpoint than the one that is metered here.
-  if (target.includes('#')) return null;
+  if (target.includes('#') || path.length > PATH_MAX) return null;
   // A model of Bedrock may be named by its ARN, whose slashes stand escaped in one segment; what hides behind them is still judged.
   const checked = path.replace(/\/model\/arn[^/]+\//, (arn) => arn.replace(/%2f/gi, '/'));
   if (/\/\.\.?(\/|$)|\\|%2e|%2f|%5c|%00|\/\//i.test(checked)) return null;

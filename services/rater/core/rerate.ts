@@ -1,4 +1,4 @@
-import { addAmounts, negateAmount } from '../../../pricing/money.ts';
+import { addAmounts, canonicalAmount, negateAmount } from '../../../pricing/money.ts';
 import type { PriceBooks } from '../../../pricing/price-books.ts';
 import { rateUsage } from '../../../pricing/rate-usage.ts';
 import { entryId } from '../../../schemas/ids.ts';
@@ -33,20 +33,29 @@ export interface RerateResult {
 }
 
 /** Everything that decides an amount or how it came about; identities and revisions do not. */
-const substanceOf = (rated: RatedUsage): string =>
+const substanceOf = (rated: RatedUsage, spell: (amount: string) => string): string =>
   JSON.stringify([
     rated.outcome,
     rated.unrated_reason ?? null,
-    rated.total_usd ?? null,
+    rated.total_usd === undefined ? null : spell(rated.total_usd),
     rated.charges.map(({ meter, model, quantity, unit_price, amount_usd, price_id }) => [
       meter,
       model,
-      quantity,
-      unit_price,
-      amount_usd,
+      spell(quantity),
+      spell(unit_price),
+      spell(amount_usd),
       price_id,
     ]),
   ]);
+
+/** What comes back from a warehouse may spell a number otherwise than the book did: 0.50 there, 0.5 here. That is no change. */
+const isSameSubstance = (left: RatedUsage, right: RatedUsage): boolean => {
+  const asWritten = (amount: string): string => amount;
+  return (
+    substanceOf(left, asWritten) === substanceOf(right, asWritten) ||
+    substanceOf(left, canonicalAmount) === substanceOf(right, canonicalAmount)
+  );
+};
 
 /** The charge in force: the newest revision. A reversal that was written without its charge does not end it. */
 const inForce = (entries: readonly RatedUsage[]): RatedUsage | undefined =>
@@ -78,43 +87,43 @@ export const reversalOf = (charge: RatedUsage, postingPeriod: Period): RatedUsag
   ...(charge.total_usd === undefined ? {} : { total_usd: negateAmount(charge.total_usd) }),
 });
 
-/** Adds up differences by tenant and cause. */
-class Differences {
-  readonly #sums = new Map<string, Omit<RerateDifference, 'difference_usd'>>();
+const totalOf = (rated: RatedUsage): string => rated.total_usd ?? '0';
 
-  add(before: RatedUsage, after: RatedUsage): void {
-    const { tenant } = after.dimensions;
-    const cause = causeOf(before, after);
-    const key = `${tenant} ${cause}`;
-    const sum = this.#sums.get(key) ?? {
-      tenant,
-      cause,
-      events: 0,
-      before_usd: '0',
-      after_usd: '0',
-    };
-    this.#sums.set(key, {
-      ...sum,
-      events: sum.events + 1,
-      before_usd: addAmounts([sum.before_usd, before.total_usd ?? '0']),
-      after_usd: addAmounts([sum.after_usd, after.total_usd ?? '0']),
-    });
-  }
+const differenceOf = (before: RatedUsage, after: RatedUsage): RerateDifference => ({
+  tenant: after.dimensions.tenant,
+  cause: causeOf(before, after),
+  events: 1,
+  before_usd: totalOf(before),
+  after_usd: totalOf(after),
+  difference_usd: addAmounts([totalOf(after), negateAmount(totalOf(before))]),
+});
 
-  rows(): RerateDifference[] {
-    return [...this.#sums]
-      .sort(([left], [right]) => (left < right ? -1 : 1))
-      .map(([, sum]) => ({
-        ...sum,
-        difference_usd: addAmounts([sum.after_usd, negateAmount(sum.before_usd)]),
-      }));
+/** Adds differences up by tenant and cause, sorted by both; exact, so that pages add up to the whole. */
+export const addDifferences = (rows: Iterable<RerateDifference>): RerateDifference[] => {
+  const sums = new Map<string, RerateDifference>();
+  for (const row of rows) {
+    const key = `${row.tenant} ${row.cause}`;
+    const sum = sums.get(key);
+    sums.set(
+      key,
+      sum === undefined
+        ? row
+        : {
+            ...row,
+            events: sum.events + row.events,
+            before_usd: addAmounts([sum.before_usd, row.before_usd]),
+            after_usd: addAmounts([sum.after_usd, row.after_usd]),
+            difference_usd: addAmounts([sum.difference_usd, row.difference_usd]),
+          },
+    );
   }
-}
+  return [...sums].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, sum]) => sum);
+};
 
 /**
  * Rates events again with other books. Pure and idempotent: what is unchanged is left alone, and a run that broke off can be
  * repeated, since the same entries and books make the same reversals and charges again. A closed period is not touched:
- * `postingPeriodOf` names the open period that a change of an event's period is posted into.
+ * `postingPeriodOf` names the open period that is posted into instead. A reversal is posted where its charge stands, if it can be.
  */
 export const rerate = (
   rated: readonly RatedEvent[],
@@ -122,7 +131,7 @@ export const rerate = (
   options: { knownAt: Instant; postingPeriodOf: (period: Period) => Period },
 ): RerateResult => {
   const entries: RatedUsage[] = [];
-  const differences = new Differences();
+  const differences: RerateDifference[] = [];
   let unchanged = 0;
   for (const { event, entries: old } of rated) {
     const before = inForce(old);
@@ -130,17 +139,17 @@ export const rerate = (
     const after = { ...fresh, posting_period: options.postingPeriodOf(fresh.period) };
     if (before === undefined) {
       entries.push(after);
-    } else if (substanceOf(before) === substanceOf(fresh)) {
+    } else if (isSameSubstance(before, fresh)) {
       unchanged += 1;
     } else {
       const revision = before.revision + 1;
-      entries.push(reversalOf(before, options.postingPeriodOf(before.period)), {
+      entries.push(reversalOf(before, options.postingPeriodOf(before.posting_period)), {
         ...after,
         entry_id: entryId(fresh.event_id, revision, 'charge'),
         revision,
       });
-      differences.add(before, fresh);
+      differences.push(differenceOf(before, fresh));
     }
   }
-  return { entries, differences: differences.rows(), unchanged };
+  return { entries, differences: addDifferences(differences), unchanged };
 };

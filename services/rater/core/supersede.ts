@@ -41,10 +41,26 @@ const standingOf = (entries: readonly StandingEntry[]): StandingEntry | undefine
 const stated = <Name extends string>(name: Name, value: string | undefined) =>
   value === undefined || value === '' ? {} : { [name]: value };
 
-/** The entry as it was: what it shares with the later one of its attempt, and what it said itself. */
-const restored = (entry: StandingEntry, later: RatedUsage): RatedUsage => {
-  const { attempt_id, request_id, event_ts, proxy_id, provider, upstream } = later;
-  const { key_id, credential_pool_id, byo_key, dimensions, tags } = later;
+/** What every fact and every entry of one attempt say alike. */
+export type AttemptFacts = Pick<
+  RatedUsage,
+  | 'attempt_id'
+  | 'request_id'
+  | 'event_ts'
+  | 'proxy_id'
+  | 'provider'
+  | 'upstream'
+  | 'key_id'
+  | 'credential_pool_id'
+  | 'byo_key'
+  | 'dimensions'
+  | 'tags'
+> & { reservation_id?: string | undefined };
+
+/** The charge as it was: what it shares with the facts of its attempt, and what it said itself. */
+export const restoredCharge = (entry: StandingEntry, attempt: AttemptFacts): RatedUsage => {
+  const { attempt_id, request_id, event_ts, proxy_id, provider, upstream } = attempt;
+  const { key_id, credential_pool_id, byo_key, dimensions, tags } = attempt;
   return {
     entry_id: entryId(entry.event_id, entry.revision, 'charge'),
     event_id: entry.event_id,
@@ -62,7 +78,7 @@ const restored = (entry: StandingEntry, later: RatedUsage): RatedUsage => {
     ...stated('tier', entry.tier),
     ...stated('geo', entry.geo),
     ...{ ending: entry.ending, key_id, credential_pool_id, byo_key },
-    ...stated('reservation_id', later.reservation_id),
+    ...stated('reservation_id', attempt.reservation_id),
     ...stated('provider_request_id', entry.provider_request_id),
     ...{ dimensions, tags },
     ...stated('book', entry.book),
@@ -79,5 +95,5 @@ const restored = (entry: StandingEntry, later: RatedUsage): RatedUsage => {
 export const replacement = (entries: readonly StandingEntry[], later: RatedUsage): RatedUsage[] => {
   const standing = standingOf(entries);
   if (!standing) return [later];
-  return [reversalOf(restored(standing, later), standing.posting_period), later];
+  return [reversalOf(restoredCharge(standing, later), standing.posting_period), later];
 };

@@ -2,7 +2,12 @@ import { describe, expect, test } from 'vitest';
 import { isBilledRefusal } from '../../../services/proxy/core/close-attempt.ts';
 import { upstreamHeaders } from '../../../services/proxy/core/headers.ts';
 import { editedBody, formField, requestFacts } from '../../../services/proxy/core/request-facts.ts';
-import { pathModel, resolveAccount, routeOf } from '../../../services/proxy/core/route.ts';
+import {
+  flavourOf,
+  pathModel,
+  resolveAccount,
+  routeOf,
+} from '../../../services/proxy/core/route.ts';
 import { streamFormat } from '../../../services/proxy/core/stream-format.ts';
 
 const GOOGLE = '/v1beta1/projects/p/locations/global/publishers/google/models/gemini-2.5-flash';
@@ -60,6 +65,23 @@ describe('an endpoint is known by its path, whoever the vendor is', () => {
     for (const name of ['arn%2F..%2F..%2Ffiles', 'arn%2F%2Fx', 'arn%00', 'arn%5Cx', 'arn#x']) {
       expect(routeOf('POST', `/bedrock/model/${name}/invoke`), name).toBeNull();
     }
+  });
+
+  test('a path is judged in time proportional to its length, since it is judged before the key', () => {
+    // Of 200,000 characters a quadratic pattern would make minutes.
+    for (const part of [
+      '/model/a',
+      '/models/embedding',
+      'embedding',
+      '/models/imag',
+      '/batches/a',
+    ]) {
+      const path = `/models/${part.repeat(200_000 / part.length)}`;
+      const startedMs = performance.now();
+      flavourOf('POST', path);
+      expect(performance.now() - startedMs, part).toBeLessThan(2_000);
+    }
+    expect(routeOf('POST', `/bedrock/model/${'a'.repeat(2_048)}/converse`)).toBeNull();
   });
 
   test('the model an endpoint names in its path is the model asked for', () => {
