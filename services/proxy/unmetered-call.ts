@@ -14,6 +14,13 @@ const TIMED_OUT: Refusal = {
   message: 'The upstream did not answer in time.',
 };
 
+const STILL_READ: Refusal = {
+  status: 503,
+  code: 'cannot_meter',
+  message: 'What the work cost is still being read, so nothing was deleted. Try again shortly.',
+  retryAfterS: 5,
+};
+
 /** Passes on a call that no provider bills: no records, no event, only a count. */
 export const serveUnmetered = async (parts: ProxyParts, call: ClientCall): Promise<void> => {
   parts.metrics.notMetered.inc();
@@ -22,6 +29,11 @@ export const serveUnmetered = async (parts: ProxyParts, call: ClientCall): Promi
   if (looked !== undefined) parts.follower.wake(looked);
   const relay = createClientRelay(call.res, false, ownHeaders(call));
   const { upstream } = firstTarget(call.chain);
+  const deletes = call.req.method === 'DELETE';
+  if (deletes && !(await parts.follower.beforeDeletion(upstream.id, call.route.path))) {
+    refuse(call.res, STILL_READ, call);
+    return;
+  }
   const body = call.body && call.body.length > 0 ? call.body : null;
   const method = call.req.method ?? 'GET';
   const head = await requestHeadFor(parts, call, { upstream, method, body });
