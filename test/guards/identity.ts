@@ -50,7 +50,7 @@ const once: readonly Guard[] = [
     name: 'settlement-replaces-what-was-held',
     protects: ['case 31'],
     file: 'services/rater/core/supersede.ts',
-    find: 'return [reversalOf(restored(standing, later), standing.posting_period), later];',
+    find: 'return [reversalOf(restoredCharge(standing, later), standing.posting_period), later];',
     replace: 'return [later];',
     test: { file: IDENTITY, name: 'case 31 ·' },
   },
