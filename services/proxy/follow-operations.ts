@@ -3,10 +3,10 @@ import { toInstant } from '../platform/clock.ts';
 import { askUpstream, NO_ANSWER } from './ask-upstream.ts';
 import { batchState } from './core/batch-results.ts';
 import type { Statement } from './core/flavour.ts';
-import { isBatch, statusTarget } from './core/follow-plan.ts';
+import { isBatch, mayDeleteResults, namesWork, statusTarget } from './core/follow-plan.ts';
 import { createOperationReader } from './core/operation-readers.ts';
 import type { Step, Writing } from './core/settle-operation.ts';
-import { decideStep, givenUpFact, settledFact } from './core/settle-operation.ts';
+import { decideStep, givenUpFact, settledFact, timesGone } from './core/settle-operation.ts';
 import { derivedId } from './derived-id.ts';
 import type { Followed, FollowerDeps } from './follow-parts.ts';
 import type { FollowPace } from './follow-turns.ts';
@@ -22,6 +22,11 @@ export interface Follower {
   start(): Promise<void>;
   /** A client saw the work under this id; ask soon. */
   wake(workId: string): void;
+  /**
+   * A client wants to delete something at an upstream: what that would take away is read before.
+   * @returns false when the reading has not ended in time, so that nothing may be deleted yet.
+   */
+  beforeDeletion(upstream: string, path: string): Promise<boolean>;
   pending(): number;
   /** Since the oldest fact that still waits, in seconds; null when none does. */
   oldestAgeS(): number | null;
@@ -33,6 +38,8 @@ export const DEFAULT_PACE: FollowPace = { baseMs: 5_000, maxMs: 600_000 };
 const ASKING_MAX = 8;
 /** Operations in memory; more wait in the log until there is room. */
 const FOLLOWED_MAX = 20_000;
+/** How long a client's deletion waits for what it would take away to be read. */
+const DELETION_WAIT_MAX_MS = 20_000;
 
 const writingOf = (deps: FollowerDeps, operation: PendingOperation): Writing => ({
   eventId: derivedId(operation.fact.event_id, 'settled'),
@@ -85,6 +92,7 @@ const ask = async (
 ): Promise<boolean> => {
   const { signal } = about;
   const { operation } = followed;
+  followed.seenByClient = false;
   const upstream = deps.upstreamOf(operation.fact.upstream);
   const reader = createOperationReader(operation.operation);
   const answer = upstream
@@ -95,10 +103,15 @@ const ask = async (
     reader.readBody(answer.source, answer.body);
   }
   const statement = reader.statement();
+  followed.timesGone = timesGone(followed.timesGone, answer.status);
   const step = decideStep(
     operation,
     { status: answer.status, statement },
-    { tries: about.tries + 1, now: toInstant(deps.clock.nowMs()) },
+    {
+      tries: about.tries + 1,
+      gone: followed.timesGone,
+      now: toInstant(deps.clock.nowMs()),
+    },
   );
   if (!isBatch(operation) || !upstream) return settle(deps, operation, statement, step);
   const state = answer.status === 200 ? batchState(operation, answer.body) : null;
@@ -114,7 +127,8 @@ export const createFollower = (deps: FollowerDeps): Follower => {
 
   const follow = (operation: PendingOperation): void => {
     const id = operation.fact.event_id;
-    if (turns.size() < FOLLOWED_MAX) turns.add(id, { operation });
+    if (turns.size() < FOLLOWED_MAX)
+      turns.add(id, { operation, timesGone: 0, seenByClient: false });
     else if (!turns.has(id)) leftInLog = true;
   };
   /** Ended since the log was last read: what was read then may still name them. */
@@ -150,7 +164,19 @@ export const createFollower = (deps: FollowerDeps): Follower => {
   return {
     follow,
     start: load,
-    wake: (workId) => turns.hasten(({ operation }) => operation.id === workId),
+    wake: (workId) =>
+      turns.hasten((followed) => {
+        const isSeen = followed.operation.id === workId;
+        followed.seenByClient ||= isSeen;
+        return isSeen;
+      }),
+    beforeDeletion: (upstream, path) =>
+      turns.askNow(
+        ({ operation, seenByClient }) =>
+          operation.fact.upstream === upstream &&
+          (namesWork(operation, path) || (seenByClient && mayDeleteResults(operation, path))),
+        DELETION_WAIT_MAX_MS,
+      ),
     pending: () => turns.size(),
     oldestAgeS: () => {
       let oldest: string | undefined;

@@ -24,4 +24,8 @@ export interface FollowerDeps extends Asker {
 /** An operation as it is known now: reading a batch moves it on. */
 export interface Followed {
   operation: PendingOperation;
+  /** How often in a row it was said not to be there. */
+  timesGone: number;
+  /** A client has looked since it was last asked about: it may know of results that are not read yet. */
+  seenByClient: boolean;
 }

@@ -21,12 +21,38 @@ const SILENCE_MS = 60_000;
 /** A connection on which nothing moved for so long takes no new calls; those on it go on. */
 const IDLE_MS = 300_000;
 /** They describe one connection of HTTP/1 and are forbidden in HTTP/2. */
-const CONNECTION_HEADERS = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding'];
+const CONNECTION_HEADERS = [
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+  'te',
+];
+/** Above what `forward.ts` takes of an answer's head. */
+const ANSWER_HEAD_BYTES_MAX = 131_072;
 
-const bareHeaders = (headers: Http2ServerRequest['headers']) =>
-  Object.fromEntries(
-    Object.entries(headers).filter(([name]) => !name.startsWith(':') && name !== 'host'),
+/** The headers in HTTP/1. A body without a length is framed whatever the method: Node would send that of a GET bare. */
+const innerHeaders = (req: Http2ServerRequest) => {
+  const bare = Object.entries(req.headers).filter(
+    ([name]) => !name.startsWith(':') && name !== 'host',
   );
+  const unframed = !req.stream.endAfterHeaders && req.headers['content-length'] === undefined;
+  return {
+    ...Object.fromEntries(bare),
+    host: req.authority || 'proxy',
+    ...(unframed ? { 'transfer-encoding': 'chunked' } : {}),
+  };
+};
+
+/** Sends the head. A status that HTTP/2 has no way to say (an upstream may answer 999) is a bad gateway's. */
+const passHead = (res: Http2ServerResponse, answer: IncomingMessage): void => {
+  const headers = { ...answer.headers };
+  for (const name of CONNECTION_HEADERS) delete headers[name];
+  const { statusCode = 502 } = answer;
+  res.writeHead(statusCode > 599 ? 502 : statusCode, headers);
+};
 
 /** Carries one stream through the HTTP/1 server, inside this process: admission, metering and bounds are those of every call. */
 const carry = (
@@ -39,14 +65,19 @@ const carry = (
   const inner = request({
     method: req.method,
     path: req.url,
-    headers: { ...bareHeaders(req.headers), host: req.authority || 'proxy' },
+    headers: innerHeaders(req),
+    maxHeaderSize: ANSWER_HEAD_BYTES_MAX,
     createConnection: () => near,
   });
   const reset = (): void => res.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   inner.on('response', (answer: IncomingMessage) => {
-    const headers = { ...answer.headers };
-    for (const name of CONNECTION_HEADERS) delete headers[name];
-    res.writeHead(answer.statusCode ?? 502, headers);
+    try {
+      passHead(res, answer);
+    } catch {
+      // Whatever an upstream says, it ends one call and not the process.
+      reset();
+      return;
+    }
     // An answer that breaks off must not look like one that ended.
     answer.on('error', reset);
     answer.pipe(res);
@@ -64,11 +95,19 @@ const carry = (
 const couldBeHttp2 = (first: Buffer): boolean =>
   first.length < PREFACE.length && PREFACE.startsWith(first.toString('latin1'));
 
-/** Hands a connection on as soon as its first bytes tell which version of HTTP it speaks; they are still there to be read. */
-const whenVersionIsKnown = (socket: Socket, then: (isHttp2: boolean) => void): void => {
+/**
+ * Hands a connection on as soon as its first bytes tell which version of HTTP it speaks; they are still there to be read.
+ * @param unknown holds the connection until then.
+ */
+const whenVersionIsKnown = (
+  socket: Socket,
+  unknown: Set<Socket>,
+  then: (isHttp2: boolean) => void,
+): void => {
   let first: Buffer = Buffer.alloc(0);
   const giveUp = (): void => void socket.destroy();
   const forget = (): void => {
+    unknown.delete(socket);
     socket.off('readable', look);
     socket.off('error', giveUp);
     socket.off('end', giveUp);
@@ -88,11 +127,14 @@ const whenVersionIsKnown = (socket: Socket, then: (isHttp2: boolean) => void): v
   socket.on('end', giveUp);
   socket.setTimeout(SILENCE_MS, giveUp);
   socket.on('readable', look);
+  unknown.add(socket);
+  socket.once('close', () => unknown.delete(socket));
 };
 
 /** Puts the door in front of an HTTP/1 server: what speaks HTTP/1 goes on to it as ever. */
 export const createHttp2Door = (server: Server): Http2Door => {
   const sessions = new Set<ServerHttp2Session>();
+  const unknown = new Set<Socket>();
   const http2 = createServer({
     settings: { maxConcurrentStreams: STREAMS_MAX, enableConnectProtocol: false },
   });
@@ -109,13 +151,15 @@ export const createHttp2Door = (server: Server): Http2Door => {
   http2.on('request', (req, res) => carry(toHttp1, req, res));
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
-    whenVersionIsKnown(socket, (isHttp2) => {
+    whenVersionIsKnown(socket, unknown, (isHttp2) => {
       if (isHttp2) http2.emit('connection', socket);
       else toHttp1(socket);
     });
   });
   return {
     leave: () => {
+      // They have asked for nothing yet, and neither server knows them: a stop would wait for them.
+      for (const socket of unknown) socket.destroy();
       for (const session of sessions) session.close();
     },
     close: () => {

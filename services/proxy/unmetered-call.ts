@@ -1,10 +1,18 @@
 import type { ClientCall } from './client-call.ts';
 import { ownHeaders } from './client-call.ts';
 import { createClientRelay } from './client-relay.ts';
+import type { Refusal } from './core/answers.ts';
 import { firstTarget } from './core/chain.ts';
 import { outgoingCall } from './outgoing-call.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { refuse } from './respond.ts';
+
+const STILL_READ: Refusal = {
+  status: 503,
+  code: 'cannot_meter',
+  message: 'What the work cost is still being read, so nothing was deleted. Try again shortly.',
+  retryAfterS: 5,
+};
 
 /** Passes on a call that no provider bills: no records, no event, only a count. */
 export const serveUnmetered = async (parts: ProxyParts, call: ClientCall): Promise<void> => {
@@ -14,6 +22,11 @@ export const serveUnmetered = async (parts: ProxyParts, call: ClientCall): Promi
   if (looked !== undefined) parts.follower.wake(looked);
   const relay = createClientRelay(call.res, false, ownHeaders(call));
   const { upstream } = firstTarget(call.chain);
+  const deletes = call.req.method === 'DELETE';
+  if (deletes && !(await parts.follower.beforeDeletion(upstream.id, call.route.path))) {
+    refuse(call.res, STILL_READ, call);
+    return;
+  }
   const body = call.body && call.body.length > 0 ? call.body : null;
   const method = call.req.method ?? 'GET';
   const outgoing = await outgoingCall(parts, call, { upstream, method, body });

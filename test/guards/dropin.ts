@@ -88,7 +88,7 @@ export const dropinGuards: readonly Guard[] = [
   {
     name: 'strict-http-parser',
     protects: ['row 72'],
-    file: 'services/proxy/main.ts',
+    file: 'services/proxy/doors.ts',
     find: 'insecureHTTPParser: false',
     replace: 'insecureHTTPParser: true',
     test: { file: SMUGGLING, name: 'Content-Length and Transfer-Encoding is answered 4xx' },

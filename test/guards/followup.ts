@@ -53,4 +53,26 @@ export const followupGuards: readonly Guard[] = [
     replace: 'return [later];',
     test: { file: 'test/integration/supersede.test.ts', name: 'case 29 ·' },
   },
+  {
+    name: 'completed-without-results-is-not-free',
+    protects: ['case 24'],
+    file: 'services/proxy/core/batch-results.ts',
+    find: 'over: OVER.has(status) && !lacksResults(job, files),',
+    replace: 'over: OVER.has(status),',
+    test: {
+      file: 'test/integration/proxy-batch-attacks.test.ts',
+      name: 'case 24 · a batch that says it is completed before',
+    },
+  },
+  {
+    name: 'read-before-it-is-deleted',
+    protects: ['case 23'],
+    file: 'services/proxy/follow-operations.ts',
+    find: 'operation.fact.upstream === upstream &&',
+    replace: 'operation.fact.upstream !== upstream &&',
+    test: {
+      file: 'test/integration/proxy-number-attacks.test.ts',
+      name: 'case 23 · a background response that its caller deletes',
+    },
+  },
 ];

@@ -34,7 +34,10 @@ export const judgeWithoutGuard = (guard: Guard, run: FileRun): Verdict => {
   if ('broken' in run) return { is: 'broken', why: `without the guard ${run.broken}` };
   const red = matching(run, guard).filter(({ status }) => status === 'failed');
   const first = red[0];
-  if (red.length > 0 && red.every(({ why }) => /^Error: Test timed out/.test(why))) {
+  if (
+    red.length > 0 &&
+    red.every(({ why }) => /^Error: (Test timed out|STACK_TRACE_ERROR)/.test(why))
+  ) {
     return { is: 'broken', why: 'its test hangs without the guard; it must fail' };
   }
   if (first === undefined) return { is: 'unnoticed' };

@@ -75,8 +75,8 @@ export const pressureGuards: readonly Guard[] = [
     name: 'ids-do-not-follow-the-clock',
     protects: ['row 12'],
     file: 'services/platform/id-source.ts',
-    find: 'v7();',
-    replace: 'v7({ msecs: Date.now(), seq: 0, random: new Uint8Array(16) });',
+    find: 'return v7({ random, msecs, seq });',
+    replace: 'return v7({ random: Buffer.alloc(16), msecs: now, seq: 0 });',
     test: { file: 'test/integration/proxy-clock.test.ts', name: 'row 12 ·' },
   },
   {

@@ -1,7 +1,19 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
 import { connect, constants } from 'node:http2';
-import { expect, onTestFinished, test } from 'vitest';
+import { connect as connectTcp } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import { startClientsHouse } from './proxy-clients-house.ts';
-import { KEY, readEvents, until } from './proxy-harness.ts';
+import {
+  KEY,
+  putKey,
+  putUpstream,
+  readEvents,
+  startTestProxy,
+  startUpstream,
+  until,
+} from './proxy-harness.ts';
 
 /** One streamed chat over HTTP/2 without a word of HTTP/1; `onData` sees each piece. */
 const stream = (url: string, directive: string, onData: (leave: () => void) => void) => {
@@ -46,4 +58,98 @@ test('an answer that breaks off does not look over HTTP/2 like one that ended', 
   );
   expect(code).not.toBe(0);
   expect((await readEvents(house.localLog))[0]).toMatchObject({ error_kind: 'cut' });
+});
+
+const REPLY = '{"model":"gpt-4o","usage":{"prompt_tokens":3,"completion_tokens":4}}';
+
+const houseAnswering = async (answer: (res: ServerResponse) => void) => {
+  const office = createMemoryEventLog('office');
+  const provider = await startUpstream((_req, res) => answer(res));
+  await putUpstream(office, { base_url: provider.url, attempts_max: 1 });
+  await putKey(office);
+  return { provider, ...(await startTestProxy({ office })) };
+};
+
+/** One call over HTTP/2, whole. */
+const callHttp2 = (url: string, headers: OutgoingHttpHeaders, body: string) => {
+  const session = connect(url);
+  onTestFinished(() => session.destroy());
+  const stream = session.request(
+    {
+      ':method': 'POST',
+      ':path': '/openai/v1/chat/completions',
+      authorization: `Bearer ${KEY}`,
+      'content-type': 'application/json',
+      ...headers,
+    },
+    { endStream: false },
+  );
+  stream.end(body);
+  return new Promise<{ status: number | undefined; text: string }>((resolve) => {
+    const heard = { status: undefined as number | undefined, text: '' };
+    stream.on('response', (head) => {
+      heard.status = head[':status'];
+    });
+    stream.on('data', (chunk) => {
+      heard.text += chunk;
+    });
+    stream.on('error', () => undefined);
+    stream.on('close', () => resolve(heard));
+  });
+};
+
+const CHAT = '{"model":"gpt-4o","messages":[]}';
+
+describe('an upstream cannot end the process of callers over HTTP/2', () => {
+  test('by a status that HTTP/2 does not know', async () => {
+    const { url } = await houseAnswering((res) => void res.writeHead(999).end(REPLY));
+    expect(await callHttp2(url, {}, CHAT)).toEqual({ status: 502, text: REPLY });
+  });
+
+  test('by headers that HTTP/2 forbids', async () => {
+    const { url } = await houseAnswering(
+      (res) => void res.writeHead(200, { 'http2-settings': 'AAMAAABk', te: 'gzip' }).end(REPLY),
+    );
+    expect(await callHttp2(url, {}, CHAT)).toEqual({ status: 200, text: REPLY });
+  });
+
+  test('nor is its answer lost for a head of 40 KiB', async () => {
+    const long = Object.fromEntries(
+      Array.from({ length: 8 }, (_, n) => [`x-${n}`, 'y'.repeat(5_000)]),
+    );
+    const office = createMemoryEventLog('office');
+    const server = createServer({ maxHeaderSize: 65_536 }, (_req, res) => {
+      res.writeHead(200, long).end(REPLY);
+    });
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as { port: number };
+    await putUpstream(office, { base_url: `http://127.0.0.1:${port}` });
+    await putKey(office);
+    const { url } = await startTestProxy({ office });
+    expect(await callHttp2(url, {}, CHAT)).toEqual({ status: 200, text: REPLY });
+  });
+});
+
+test('a body behind a method that has none is a body, not a second request', async () => {
+  const { url, provider } = await houseAnswering((res) => void res.writeHead(200).end('deleted'));
+  const smuggled = `POST /openai/v1/chat/completions HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const path = '/openai/v1/files/file-abc123';
+  const heard = await callHttp2(url, { ':method': 'DELETE', ':path': path }, smuggled);
+  expect(heard).toEqual({ status: 200, text: 'deleted' });
+  expect(provider.seen).toMatchObject([{ method: 'DELETE', body: smuggled }]);
+});
+
+test('connections that have not said what they speak do not hold up a stop', async () => {
+  const { proxy } = await houseAnswering((res) => void res.end());
+  for (const said of ['', 'PRI * HT']) {
+    const socket = connectTcp(proxy.port, '127.0.0.1');
+    onTestFinished(() => void socket.destroy());
+    socket.on('error', () => undefined);
+    await new Promise<void>((connected) => socket.once('connect', connected));
+    socket.write(said);
+  }
+  // Served behind them, so they have been taken in by now.
+  await fetch(`${proxy.url}/livez`);
+  await proxy.close();
 });

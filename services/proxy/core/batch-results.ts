@@ -13,7 +13,7 @@ type FileName = NonNullable<PendingOperation['progress']>['file'];
 
 /** What a batch's job object says about its end. */
 export interface BatchState {
-  /** Nothing more will be worked on; what was done lies in the files. */
+  /** Nothing more will be worked on; what was done lies in the files, which can be asked for. */
   over: boolean;
   /** In the order they are read. */
   files: { name: FileName; id: string }[];
@@ -23,6 +23,16 @@ export interface BatchState {
 }
 
 const OVER = new Set(['completed', 'failed', 'expired', 'cancelled', 'canceled', 'ended']);
+/**
+ * Whether something was done whose results the job does not name, not yet or not under an id that can be asked for (Azure writes
+ * into the customer's own storage): it is not free.
+ */
+const lacksResults = (job: JsonObject, files: BatchState['files']): boolean => {
+  if (files.some(({ name }) => name === 'output')) return false;
+  const done = asObject(job['request_counts'])?.['completed'];
+  return typeof done === 'number' ? done > 0 : job['status'] === 'completed' && files.length === 0;
+};
+
 const SAFE_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$/;
 
 const instantOf = (value: unknown): string | undefined => {
@@ -47,11 +57,12 @@ export const batchState = (operation: PendingOperation, body: unknown): BatchSta
       job['cancelled_at'] ??
       job['failed_at'],
   );
+  const files: BatchState['files'] = onAnthropic
+    ? [{ name: 'output', id: operation.id }]
+    : [...fileOf('output', job['output_file_id']), ...fileOf('errors', job['error_file_id'])];
   return {
-    over: OVER.has(status),
-    files: onAnthropic
-      ? [{ name: 'output', id: operation.id }]
-      : [...fileOf('output', job['output_file_id']), ...fileOf('errors', job['error_file_id'])],
+    over: OVER.has(status) && !lacksResults(job, files),
+    files,
     ...(completedAt === undefined ? {} : { completedAt }),
     itemFlavour: onAnthropic
       ? 'anthropic.messages'
@@ -120,7 +131,9 @@ export const readItem = (
     line = null;
   }
   const ownId = asWord(line?.['custom_id'], 1024);
-  const label = ownId === undefined ? `line/${at.file}/${at.line}` : `item/${ownId}`;
+  // Not every host insists that the caller's ids are unique; the provider's own are.
+  const given = asWord(line?.['id'], 200) ?? '';
+  const label = ownId === undefined ? `line/${at.file}/${at.line}` : `item/${ownId}/${given}`;
   if (!line) return { label, flavour, statement: NOTHING, failed: false };
   const read = operation.operation === 'anthropic_batch' ? anthropicItem : openAiItem;
   return { label, flavour, ...read(flavour, at.source, line) };

@@ -17,7 +17,7 @@ export interface Route {
   dialect: Dialect;
 }
 
-/** First match wins. Null: not billed by the call. */
+/** First match wins. Null: not billed by the call. Each takes time in proportion to the path: it is judged before the key is. */
 const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/(v1beta|v1alpha)\/openai\/chat\/completions$/, 'gemini.openai'],
   [/\/endpoints\/openapi\/chat\/completions$/, 'gemini.openai'],
@@ -42,11 +42,11 @@ const ENDPOINTS: readonly (readonly [RegExp, Flavour | null])[] = [
   [/\/publishers\/anthropic\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'anthropic.messages'],
   [/\/publishers\/mistralai\/models\/mistral-ocr[^/]*:rawPredict$/i, 'mistral.ocr'],
   [/\/publishers\/[^/]+\/models\/[^/]+:(rawPredict|streamRawPredict)$/i, 'openai.chat'],
-  [/\/models\/[^/]*embedding[^/]*:predict$/i, 'gemini.embed'],
+  [/\/models\/(?=[^/]*embedding)[^/]*:predict$/i, 'gemini.embed'],
   [/\/models\/imag[^/]*:predict$/i, 'gemini.generate'],
   [/\/fileSearchStores(\/.*)?$/, null],
-  [/\/model\/.+\/(converse|converse-stream)$/, 'bedrock.converse'],
-  [/\/model\/.+\/(invoke|invoke-with-response-stream)$/, 'bedrock.invoke'],
+  [/^(?=.*\/model\/).*\/(converse|converse-stream)$/, 'bedrock.converse'],
+  [/^(?=.*\/model\/).*\/(invoke|invoke-with-response-stream)$/, 'bedrock.invoke'],
   [/\/model\/[^/]+\/count-tokens$/, null],
   [/\/v[12]\/(chat|generate|summarize|classify)$/, 'cohere.chat'],
   [/\/v[12]\/embed$/, 'cohere.embed'],
@@ -75,17 +75,19 @@ const UNIFIED = new Set([
   '/v1/messages',
 ]);
 
-/** The path as a lenient server reads it: escapes, parameters, case and trailing slashes do not tell endpoints apart. */
-const plainSpelling = (path: string): string => {
+/** The path as a lenient server reads it: escapes, parameters and trailing slashes do not tell endpoints apart. */
+const lenient = (path: string): string => {
   try {
     return decodeURIComponent(path)
       .replace(/;[^/]*/g, '')
-      .replace(/\/+$/, '')
-      .toLowerCase();
+      .replace(/\/+$/, '');
   } catch {
     return path;
   }
 };
+
+/** And case neither. */
+const plainSpelling = (path: string): string => lenient(path).toLowerCase();
 
 /**
  * Chosen by endpoint, never by vendor. A POST to an endpoint nobody told us about may well be billed: it is metered. Free is only
@@ -99,13 +101,16 @@ export const flavourOf = (method: string, path: string): Flavour | null => {
   return billed?.[1] ?? 'passthrough';
 };
 
+/** An ARN of Bedrock, escaped, is the longest there is. */
+const PATH_MAX = 2_048;
+
 /** @returns the route, or null when the path belongs to nobody. */
 export const routeOf = (method: string, target: string): Route | null => {
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
   const query = mark < 0 ? '' : target.slice(mark);
   // Servers cut a target at `#` or a zero byte: they would answer another endpoint than the one that is metered here.
-  if (target.includes('#')) return null;
+  if (target.includes('#') || path.length > PATH_MAX) return null;
   // A model of Bedrock may be named by its ARN, whose slashes stand escaped in one segment; what hides behind them is still judged.
   const checked = path.replace(/\/model\/arn[^/]+\//, (arn) => arn.replace(/%2f/gi, '/'));
   if (/\/\.\.?(\/|$)|\\|%2e|%2f|%5c|%00|\/\//i.test(checked)) return null;
@@ -121,30 +126,34 @@ export const routeOf = (method: string, target: string): Route | null => {
   return { upstreamId: match[1], ...about(match[2]) };
 };
 
+/** In any case: Azure minds none. */
 const PATH_MODEL = [
-  /\/(?:openai\/)?deployments\/([^/]+)\//,
-  /\/model\/(.+)\/[a-z-]+$/,
-  /\/(?:models|tunedModels)\/([^/:]+):[A-Za-z]+$/,
+  /\/(?:openai\/)?deployments\/([^/]+)\//i,
+  /\/model\/(.+)\/[a-z-]+$/i,
+  /\/(?:models|tunedModels)\/([^/:]+):[a-z]+$/i,
 ];
 
-/** The model an endpoint names in its path (Gemini, Vertex, Bedrock) or the deployment that stands for one (Azure). */
+const modelNamedIn = (path: string): string | undefined =>
+  PATH_MODEL.map((pattern) => pattern.exec(path)?.[1]).find((named) => named !== undefined);
+
+/**
+ * The model an endpoint names in its path (Gemini, Vertex, Bedrock) or the deployment that stands for one (Azure), however the path is
+ * spelt. Empty where it names one that cannot be read.
+ */
 export const pathModel = (path: string): string | undefined => {
-  for (const pattern of PATH_MODEL) {
-    const named = pattern.exec(path)?.[1];
-    if (named === undefined) continue;
-    try {
-      return decodeURIComponent(named).slice(0, 200);
-    } catch {
-      return undefined;
-    }
+  const named = modelNamedIn(path) ?? modelNamedIn(lenient(path));
+  if (named === undefined) return undefined;
+  try {
+    return decodeURIComponent(named).slice(0, 200);
+  } catch {
+    return '';
   }
-  return undefined;
 };
 
 /** The path with another model where it names one; other paths stay. */
 export const modelInPath = (path: string, model: string): string => {
   for (const pattern of PATH_MODEL) {
-    const span = new RegExp(pattern.source, 'd').exec(path)?.indices?.[1];
+    const span = new RegExp(pattern.source, 'di').exec(path)?.indices?.[1];
     if (span) return path.slice(0, span[0]) + encodeURIComponent(model) + path.slice(span[1]);
   }
   return path;

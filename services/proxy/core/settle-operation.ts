@@ -19,29 +19,35 @@ export type Step =
   /** Nothing will come any more. */
   | { next: 'give_up'; why: 'deadline' | 'gone' | 'tries' };
 
-/** The provider has no such work (any more). Asked thrice, since a new one may not be everywhere yet. */
+/** The provider has no such work (any more). */
 const GONE = new Set([404, 410]);
+/** In a row: a new one may not be everywhere yet, and a gateway on the way says so now and then of what is there. */
 const GONE_TRIES = 3;
+
+/** How often in a row the provider has said that there is no such work, this answer included. */
+export const timesGone = (before: number, status: number | null): number => {
+  if (status === null) return before;
+  return GONE.has(status) ? before + 1 : 0;
+};
 
 /**
  * Decides about a single call asked for again (not about a batch's results).
- * @param tries questions so far, this one included.
+ * @param at `tries`: questions so far, this one included; `gone`: see `timesGone`.
  */
 export const decideStep = (
   operation: PendingOperation,
   answer: Answer,
-  at: { tries: number; now: string },
+  at: { tries: number; gone: number; now: string },
 ): Step => {
-  const { statement, status } = answer;
-  const answered = status === 200 && !isUnderWay(statement.finishReason) && !isBatch(operation);
+  const { statement } = answer;
+  const answered =
+    answer.status === 200 && !isUnderWay(statement.finishReason) && !isBatch(operation);
   const stated = statement.completeness === 'full';
   if (answered && (stated || (!operation.corrects && statement.finishReason !== undefined))) {
     return { next: 'settle' };
   }
   if (at.now >= operation.deadline) return { next: 'give_up', why: 'deadline' };
-  if (status !== null && GONE.has(status) && at.tries >= GONE_TRIES) {
-    return { next: 'give_up', why: 'gone' };
-  }
+  if (at.gone >= GONE_TRIES) return { next: 'give_up', why: 'gone' };
   if (
     operation.corrects &&
     at.tries >= CORRECTION_TRIES_MAX &&

@@ -2,7 +2,12 @@ import { describe, expect, test } from 'vitest';
 import { isBilledRefusal } from '../../../services/proxy/core/close-attempt.ts';
 import { upstreamHeaders } from '../../../services/proxy/core/headers.ts';
 import { editedBody, formField, requestFacts } from '../../../services/proxy/core/request-facts.ts';
-import { pathModel, resolveAccount, routeOf } from '../../../services/proxy/core/route.ts';
+import {
+  flavourOf,
+  pathModel,
+  resolveAccount,
+  routeOf,
+} from '../../../services/proxy/core/route.ts';
 import { streamFormat } from '../../../services/proxy/core/stream-format.ts';
 
 const GOOGLE = '/v1beta1/projects/p/locations/global/publishers/google/models/gemini-2.5-flash';
@@ -62,12 +67,29 @@ describe('an endpoint is known by its path, whoever the vendor is', () => {
     }
   });
 
+  test('a path is judged in time proportional to its length, since it is judged before the key', () => {
+    // Of 200,000 characters a quadratic pattern would make minutes.
+    for (const part of [
+      '/model/a',
+      '/models/embedding',
+      'embedding',
+      '/models/imag',
+      '/batches/a',
+    ]) {
+      const path = `/models/${part.repeat(200_000 / part.length)}`;
+      const startedMs = performance.now();
+      flavourOf('POST', path);
+      expect(performance.now() - startedMs, part).toBeLessThan(2_000);
+    }
+    expect(routeOf('POST', `/bedrock/model/${'a'.repeat(2_048)}/converse`)).toBeNull();
+  });
+
   test('the model an endpoint names in its path is the model asked for', () => {
     expect(pathModel('/model/amazon.nova-lite-v1%3A0/converse')).toBe('amazon.nova-lite-v1:0');
     expect(pathModel('/v1beta/models/gemini-2.5-pro:generateContent')).toBe('gemini-2.5-pro');
     expect(pathModel('/openai/deployments/prod-gpt/chat/completions')).toBe('prod-gpt');
     expect(pathModel('/v1/chat/completions')).toBeUndefined();
-    expect(pathModel('/model/%E0%A4%A/invoke')).toBeUndefined();
+    expect(pathModel('/model/%E0%A4%A/invoke')).toBe('');
   });
 
   test('/azure/<account>/… finds the account’s upstream, unless one takes every account', () => {
@@ -122,8 +144,9 @@ describe('what a request declares', () => {
     const form =
       '--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nRIFF\r\n' +
       '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--\r\n';
-    expect(formField(form, 'model')).toBe('whisper-1');
-    expect(formField(form, 'language')).toBeUndefined();
+    const type = 'multipart/form-data; boundary=b';
+    expect(formField(form, type, 'model')).toBe('whisper-1');
+    expect(formField(form, type, 'language')).toBeUndefined();
   });
 
   test('usage is asked for in streams of legacy completions too, and not where nothing has to be asked', () => {
