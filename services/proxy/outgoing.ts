@@ -67,10 +67,11 @@ const bodyFor = (call: ClientCall, model: string | undefined): Buffer | string |
     const renamed = model !== undefined && facts.model !== undefined;
     return renamed ? modelInBody(source, facts.model ?? '', model) : source;
   }
-  const isForm = call.req.headers['content-type']?.startsWith('multipart/form-data');
+  const type = call.req.headers['content-type'];
+  const isForm = type !== undefined && /^multipart\/form-data/i.test(type);
   if (body === null || model === undefined || facts.model === undefined || !isForm) return body;
   const utf8 = Buffer.from(model).toString('latin1');
-  return Buffer.from(modelInForm(body.toString('latin1'), facts.model, utf8), 'latin1');
+  return Buffer.from(modelInForm(body.toString('latin1'), type, utf8), 'latin1');
 };
 
 /**
