@@ -41,8 +41,9 @@ const factOf = (
     now: toInstant(deps.clock.nowMs()),
     completedAt: state.completedAt,
   });
-  deps.metrics.attempts.inc({ flavour: fact.flavour, ending: fact.ending });
-  if (fact.ending === 'unknown') deps.metrics.unreadable.inc({ flavour: fact.flavour });
+  const { flavour, ending, attempt_role: role } = fact;
+  deps.metrics.attempts.inc({ flavour, ending, role });
+  if (ending === 'unknown') deps.metrics.unreadable.inc({ flavour });
   return fact;
 };
 

@@ -13,6 +13,7 @@ import {
   startTestProxy,
   startUpstream,
   until,
+  untilEvents,
 } from './proxy-harness.ts';
 
 const PACE = { baseMs: 20, maxMs: 40 };
@@ -76,12 +77,6 @@ const house = async (
   });
   return { office, provider, ...running };
 };
-
-const untilEvents = (log: EventLog, count: number) =>
-  until(async () => {
-    const events = await readEvents(log);
-    return events.length >= count ? events : undefined;
-  });
 
 /** What is left of the log of pending work when tombstones are taken into account. */
 const stillPending = async (log: EventLog): Promise<string[]> => {
