@@ -12,9 +12,10 @@ import { attribute, requiredMessage, unattributed } from './core/dimensions.ts';
 import type { JsonObject } from './core/flavour.ts';
 import { asObject } from './core/flavour.ts';
 import { presentedKey } from './core/headers.ts';
-import { formField, promptPieces, requestFacts } from './core/request-facts.ts';
+import { countMembers } from './core/json-span.ts';
+import { formField, furtherModels, promptPieces, requestFacts } from './core/request-facts.ts';
 import type { Dialect, Route } from './core/route.ts';
-import { readsWholeAccount, resolveAccount } from './core/route.ts';
+import { pathModel, readsWholeAccount, resolveAccount } from './core/route.ts';
 import { badRequest, dialectOf, findChain, isPlace, UPSTREAM_NOT_FOUND } from './find-chain.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { readBody } from './read-body.ts';
@@ -72,10 +73,12 @@ const JSON_FLAVOURS: ReadonlySet<Flavour> = new Set([
 ]);
 
 /** The form field `model` of a body that is a form (audio and image uploads). */
-const formModelOf = (req: IncomingMessage, body: Buffer): string | undefined =>
-  req.headers['content-type']?.startsWith('multipart/form-data')
-    ? formField(body.toString('latin1'), 'model')
+const formModelOf = (req: IncomingMessage, body: Buffer): string | undefined => {
+  const type = req.headers['content-type'];
+  return type !== undefined && /^multipart\/form-data/i.test(type)
+    ? formField(body.toString('latin1'), type, 'model')
     : undefined;
+};
 
 /** The body as text and as JSON; null where it is no JSON object in UTF-8. */
 const parseBody = (body: Buffer): { source: string; object: JsonObject } | null => {
@@ -87,6 +90,19 @@ const parseBody = (body: Buffer): { source: string; object: JsonObject } | null 
   } catch {
     return null;
   }
+};
+
+/** Whether the key allows every model a call may set to work. A body that names its model twice says nothing that is sure. */
+const mayUseModels = (
+  key: VirtualKey,
+  call: { path: string; model: string | undefined; parsed: ReturnType<typeof parseBody> },
+): boolean => {
+  const { path, model, parsed } = call;
+  if (!key.models) return true;
+  if (parsed && pathModel(path) === undefined && countMembers(parsed.source, 'model') > 1) {
+    return false;
+  }
+  return [model, ...furtherModels(parsed?.object ?? null)].every((one) => mayUseModel(key, one));
 };
 
 const isRefusal = (value: object): value is Refusal => 'status' in value;
@@ -146,11 +162,12 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
   const facts = requestFacts(parsed?.object ?? null, { ...route, formModel });
   const found = findChain(parts, route, facts.model);
   if (!found.ok) return no(found.refusal);
-  if (route.flavour !== null && !mayUseModel(key, facts.model)) {
+  const asked = { path: route.path, model: facts.model, parsed };
+  if (route.flavour !== null && !mayUseModels(key, asked)) {
     return no({
       status: 403,
       code: 'model_not_allowed',
-      message: 'The key does not allow the model the body asks for.',
+      message: 'The key does not allow the model, or one of the models, that the call asks for.',
     });
   }
   const attribution = attributionOf(parts, key, { req, route, body: parsed?.object ?? null });

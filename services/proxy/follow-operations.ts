@@ -3,12 +3,13 @@ import { toInstant } from '../platform/clock.ts';
 import { askUpstream, NO_ANSWER } from './ask-upstream.ts';
 import { batchState } from './core/batch-results.ts';
 import type { Statement } from './core/flavour.ts';
-import { isBatch, statusTarget } from './core/follow-plan.ts';
+import { isBatch, mayDeleteResults, namesWork, statusTarget } from './core/follow-plan.ts';
 import { createOperationReader } from './core/operation-readers.ts';
 import type { Step, Writing } from './core/settle-operation.ts';
-import { decideStep, givenUpFact, settledFact } from './core/settle-operation.ts';
+import { askedOnce, decideStep, givenUpFact, settledFact } from './core/settle-operation.ts';
 import { derivedId } from './derived-id.ts';
 import type { Followed, FollowerDeps } from './follow-parts.ts';
+import { followedOf, goneMsOf } from './follow-parts.ts';
 import type { FollowPace } from './follow-turns.ts';
 import { createTurns } from './follow-turns.ts';
 import { loadOperations, operationTombstone } from './operation-store.ts';
@@ -22,6 +23,11 @@ export interface Follower {
   start(): Promise<void>;
   /** A client saw the work under this id; ask soon. */
   wake(workId: string): void;
+  /**
+   * A client wants to delete something at an upstream: what that would take away is read before.
+   * @returns false when the reading has not ended in time, so that nothing may be deleted yet.
+   */
+  beforeDeletion(upstream: string, path: string): Promise<boolean>;
   pending(): number;
   /** Since the oldest fact that still waits, in seconds; null when none does. */
   oldestAgeS(): number | null;
@@ -33,6 +39,8 @@ export const DEFAULT_PACE: FollowPace = { baseMs: 5_000, maxMs: 600_000 };
 const ASKING_MAX = 8;
 /** Operations in memory; more wait in the log until there is room. */
 const FOLLOWED_MAX = 20_000;
+/** How long a client's deletion waits for what it would take away to be read. */
+const DELETION_WAIT_MAX_MS = 20_000;
 
 const writingOf = (deps: FollowerDeps, operation: PendingOperation): Writing => ({
   eventId: derivedId(operation.fact.event_id, 'settled'),
@@ -81,10 +89,10 @@ const settle = async (
 const ask = async (
   deps: FollowerDeps,
   followed: Followed,
-  about: { tries: number; signal: AbortSignal },
+  signal: AbortSignal,
 ): Promise<boolean> => {
-  const { signal } = about;
   const { operation } = followed;
+  followed.seenByClient = false;
   const upstream = deps.upstreamOf(operation.fact.upstream);
   const reader = createOperationReader(operation.operation);
   const answer = upstream
@@ -95,16 +103,32 @@ const ask = async (
     reader.readBody(answer.source, answer.body);
   }
   const statement = reader.statement();
+  const nowMs = deps.clock.monotonicMs();
+  followed.asked = askedOnce(followed.asked, answer.status, nowMs);
   const step = decideStep(
     operation,
     { status: answer.status, statement },
-    { tries: about.tries + 1, now: toInstant(deps.clock.nowMs()) },
+    {
+      asked: followed.asked,
+      now: toInstant(deps.clock.nowMs()),
+      nowMs,
+      goneMs: goneMsOf(deps.pace),
+    },
   );
   if (!isBatch(operation) || !upstream) return settle(deps, operation, statement, step);
   const state = answer.status === 200 ? batchState(operation, answer.body) : null;
-  if (state?.over && (await readBatch(deps, followed, { upstream, state, signal }))) return true;
-  if (signal.aborted || step.next !== 'give_up') return false;
-  return settle(deps, operation, statement, step);
+  const read = state?.over
+    ? await readBatch(deps, followed, { upstream, state, signal })
+    : 'not_read';
+  if (read === 'read') return true;
+  if (signal.aborted || (read !== 'gone' && step.next !== 'give_up')) return false;
+  // As far as it was read: what is given up now is what was moved on meanwhile.
+  return settle(
+    deps,
+    followed.operation,
+    statement,
+    read === 'gone' ? { next: 'give_up', why: 'gone' } : step,
+  );
 };
 
 export const createFollower = (deps: FollowerDeps): Follower => {
@@ -114,7 +138,7 @@ export const createFollower = (deps: FollowerDeps): Follower => {
 
   const follow = (operation: PendingOperation): void => {
     const id = operation.fact.event_id;
-    if (turns.size() < FOLLOWED_MAX) turns.add(id, { operation });
+    if (turns.size() < FOLLOWED_MAX) turns.add(id, followedOf(operation));
     else if (!turns.has(id)) leftInLog = true;
   };
   /** Ended since the log was last read: what was read then may still name them. */
@@ -139,8 +163,8 @@ export const createFollower = (deps: FollowerDeps): Follower => {
     clock: deps.clock,
     pace: deps.pace,
     atOnce: ASKING_MAX,
-    ask: async (followed, tries) => {
-      const isOver = await ask(deps, followed, { tries, signal: stopping.signal });
+    ask: async (followed) => {
+      const isOver = await ask(deps, followed, stopping.signal);
       if (isOver && loading) ended.add(followed.operation.fact.event_id);
       if (leftInLog && turns.size() <= FOLLOWED_MAX / 2) await load();
       return isOver;
@@ -150,7 +174,19 @@ export const createFollower = (deps: FollowerDeps): Follower => {
   return {
     follow,
     start: load,
-    wake: (workId) => turns.hasten(({ operation }) => operation.id === workId),
+    wake: (workId) =>
+      turns.hasten((followed) => {
+        const isSeen = followed.operation.id === workId;
+        followed.seenByClient ||= isSeen;
+        return isSeen;
+      }),
+    beforeDeletion: (upstream, path) =>
+      turns.askNow(
+        ({ operation, seenByClient }) =>
+          operation.fact.upstream === upstream &&
+          (namesWork(operation, path) || (seenByClient && mayDeleteResults(operation, path))),
+        DELETION_WAIT_MAX_MS,
+      ),
     pending: () => turns.size(),
     oldestAgeS: () => {
       let oldest: string | undefined;

@@ -15,6 +15,11 @@ export interface Turns<Item> {
   has(key: string): boolean;
   /** Brings the next question about an item forward. */
   hasten(matches: (item: Item) => boolean): void;
+  /**
+   * Asks about items now.
+   * @returns true when each has been asked about since; false when that takes longer than `maxMs`.
+   */
+  askNow(matches: (item: Item) => boolean, maxMs: number): Promise<boolean>;
   items(): Iterable<Item>;
   size(): number;
   /** Asks no more. Resolves when the questions under way have ended, or would not end in time. */
@@ -29,14 +34,16 @@ interface Place<Item> {
   tries: number;
   dueMs: number;
   asking: boolean;
+  /** Who waits for a question that has not begun yet. */
+  waiters: (() => void)[];
 }
 
 export interface TurnsOptions<Item> {
   clock: Clock;
   pace: FollowPace;
   atOnce: number;
-  /** @param tries questions before this one. Resolves true when the item is done. A rejection counts as "ask again". */
-  ask: (item: Item, tries: number) => Promise<boolean>;
+  /** Resolves true when the item is done. A rejection counts as "ask again". */
+  ask: (item: Item) => Promise<boolean>;
   onFailed: (error: unknown) => void;
 }
 
@@ -54,7 +61,7 @@ class TurnsOfMany<Item> implements Turns<Item> {
 
   add(key: string, item: Item): void {
     if (this.#places.has(key)) return;
-    const place: Place<Item> = { item, tries: 0, dueMs: 0, asking: false };
+    const place: Place<Item> = { item, tries: 0, dueMs: 0, asking: false, waiters: [] };
     this.#schedule(place);
     this.#places.set(key, place);
     this.#arm(place.dueMs);
@@ -71,6 +78,19 @@ class TurnsOfMany<Item> implements Turns<Item> {
       place.dueMs = Math.min(place.dueMs, clock.monotonicMs() + pace.baseMs);
       this.#arm(place.dueMs);
     }
+  }
+
+  async askNow(matches: (item: Item) => boolean, maxMs: number): Promise<boolean> {
+    const asked: Promise<void>[] = [];
+    for (const place of this.#places.values()) {
+      if (!matches(place.item)) continue;
+      place.dueMs = this.#options.clock.monotonicMs();
+      asked.push(new Promise((resolve) => place.waiters.push(resolve)));
+    }
+    if (asked.length === 0) return true;
+    this.#turn();
+    const late = setTimeoutAsync(maxMs, false, { ref: false });
+    return Promise.race([Promise.all(asked).then(() => true), late]);
   }
 
   *items(): Iterable<Item> {
@@ -120,8 +140,9 @@ class TurnsOfMany<Item> implements Turns<Item> {
 
   #ask(key: string, place: Place<Item>): void {
     place.asking = true;
+    const waiters = place.waiters.splice(0);
     const run = this.#options
-      .ask(place.item, place.tries)
+      .ask(place.item)
       .then((done) => {
         if (done) this.#places.delete(key);
       })
@@ -130,7 +151,9 @@ class TurnsOfMany<Item> implements Turns<Item> {
         this.#asking.delete(run);
         place.asking = false;
         place.tries += 1;
-        this.#schedule(place);
+        // Somebody wants to know anew: at once, not at the place's own pace.
+        if (place.waiters.length === 0) this.#schedule(place);
+        for (const resolve of waiters) resolve();
         this.#turn();
       });
     this.#asking.add(run);

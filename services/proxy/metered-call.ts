@@ -1,6 +1,7 @@
 import type { ClientCall } from './client-call.ts';
 import { ownHeaders } from './client-call.ts';
 import type { Refusal } from './core/answers.ts';
+import { UNREACHABLE } from './core/answers.ts';
 import type { Choice } from './core/targets.ts';
 import type { AttemptEnd, WithheldAnswer } from './exchange.ts';
 import { exchange } from './exchange.ts';
@@ -21,11 +22,7 @@ export const CANNOT_METER: Refusal = {
 type Failure = Extract<AttemptEnd, { next: 'refuse' }>['why'];
 
 const REFUSALS: Record<Failure, Refusal> = {
-  unreachable: {
-    status: 502,
-    code: 'upstream_unreachable',
-    message: 'The upstream could not be reached or broke the connection before it answered.',
-  },
+  unreachable: UNREACHABLE,
   timeout: {
     status: 504,
     code: 'upstream_timeout',
@@ -71,6 +68,13 @@ const run = async (parts: ProxyParts, call: ClientCall, leg: Leg): Promise<Attem
   }
 };
 
+/** A hedge that fails inside the proxy is one that could not be made: the attempt beside it goes on. */
+const runBeside = (parts: ProxyParts, call: ClientCall, leg: Leg): Promise<AttemptEnd> =>
+  run(parts, call, leg).catch((error: unknown) => {
+    parts.logger.error({ error: (error as Error).name }, 'a hedge failed inside the proxy');
+    return { next: 'refuse', why: 'unreachable' };
+  });
+
 /** No attempt was answered: the last answer of a provider as it came, else one of our own. */
 const unanswered = (
   parts: ProxyParts,
@@ -103,7 +107,7 @@ const attemptsAt = async (
   if (hedgeAfterMs === undefined) return Promise.all(ends);
   const timer = setTimeout(() => {
     const hedge = leg.waiting() && !call.client.left() ? trip.hedge() : null;
-    if (hedge) ends.push(run(parts, call, trip.begin(hedge)));
+    if (hedge) ends.push(runBeside(parts, call, trip.begin(hedge)));
   }, hedgeAfterMs);
   await ends[0]?.catch(() => undefined);
   clearTimeout(timer);

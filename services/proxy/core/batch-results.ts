@@ -13,7 +13,7 @@ type FileName = NonNullable<PendingOperation['progress']>['file'];
 
 /** What a batch's job object says about its end. */
 export interface BatchState {
-  /** Nothing more will be worked on; what was done lies in the files. */
+  /** Nothing more will be worked on; what was done lies in the files, which can be asked for. */
   over: boolean;
   /** In the order they are read. */
   files: { name: FileName; id: string }[];
@@ -23,6 +23,16 @@ export interface BatchState {
 }
 
 const OVER = new Set(['completed', 'failed', 'expired', 'cancelled', 'canceled', 'ended']);
+/**
+ * Whether something was done whose results the job does not name, not yet or not under an id that can be asked for (Azure writes
+ * into the customer's own storage): it is not free.
+ */
+const lacksResults = (job: JsonObject, files: BatchState['files']): boolean => {
+  if (files.some(({ name }) => name === 'output')) return false;
+  const done = asObject(job['request_counts'])?.['completed'];
+  return typeof done === 'number' ? done > 0 : job['status'] === 'completed' && files.length === 0;
+};
+
 const SAFE_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$/;
 
 const instantOf = (value: unknown): string | undefined => {
@@ -47,11 +57,12 @@ export const batchState = (operation: PendingOperation, body: unknown): BatchSta
       job['cancelled_at'] ??
       job['failed_at'],
   );
+  const files: BatchState['files'] = onAnthropic
+    ? [{ name: 'output', id: operation.id }]
+    : [...fileOf('output', job['output_file_id']), ...fileOf('errors', job['error_file_id'])];
   return {
-    over: OVER.has(status),
-    files: onAnthropic
-      ? [{ name: 'output', id: operation.id }]
-      : [...fileOf('output', job['output_file_id']), ...fileOf('errors', job['error_file_id'])],
+    over: OVER.has(status) && !lacksResults(job, files),
+    files,
     ...(completedAt === undefined ? {} : { completedAt }),
     itemFlavour: onAnthropic
       ? 'anthropic.messages'
@@ -61,7 +72,7 @@ export const batchState = (operation: PendingOperation, body: unknown): BatchSta
 
 /** One line of results. */
 export interface BatchItem {
-  /** Tells items of one batch apart, the same in every reading. Holds the caller's own id: only ever hashed. */
+  /** Tells items of one batch apart, wherever in the file they stand. Holds what the caller wrote: only ever hashed. */
   label: string;
   flavour: Flavour;
   statement: Statement;
@@ -111,7 +122,7 @@ const openAiItem = (flavour: Flavour, source: string, line: JsonObject) => {
 export const readItem = (
   operation: PendingOperation,
   flavour: Flavour,
-  at: { file: FileName; line: number; source: string },
+  at: { file: FileName; source: string },
 ): BatchItem => {
   let line: JsonObject | null = null;
   try {
@@ -120,7 +131,7 @@ export const readItem = (
     line = null;
   }
   const ownId = asWord(line?.['custom_id'], 1024);
-  const label = ownId === undefined ? `line/${at.file}/${at.line}` : `item/${ownId}`;
+  const label = ownId === undefined ? `line/${at.source}` : `item/${at.file}/${ownId}`;
   if (!line) return { label, flavour, statement: NOTHING, failed: false };
   const read = operation.operation === 'anthropic_batch' ? anthropicItem : openAiItem;
   return { label, flavour, ...read(flavour, at.source, line) };

@@ -112,11 +112,16 @@ const partial = (statement: Statement, outcome: Outcome): Figures => {
   };
 };
 
+/** Nothing but zeros, which work that goes on states for "not yet". */
+const countsNothing = ({ classes, units }: Statement): boolean =>
+  [...Object.values(classes), ...Object.values(units)].every((quantity) => quantity === '0');
+
 const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcome): Figures => {
   const { completeness } = statement;
   if (completeness === 'unreadable') return { ending: 'unknown', ...NOTHING };
   const ended = completeness === 'running' && outcome.kind === 'complete';
-  if (completeness === 'full' || ended) {
+  const goesOn = WORKS_ON.has(attempt.flavour) && isUnderWay(statement.finishReason);
+  if ((completeness === 'full' || ended) && !(goesOn && countsNothing(statement))) {
     return {
       ending: outcome.clientLeft ? 'drained' : 'reported',
       classes: statement.classes,
@@ -129,8 +134,7 @@ const figuresOf = (attempt: AttemptRecord, statement: Statement, outcome: Outcom
     return { ending: 'not_billed', ...NOTHING };
   }
   if (completeness === 'part' || completeness === 'running') return partial(statement, outcome);
-  const works = WORKS_ON.has(attempt.flavour);
-  if (outcome.kind === 'complete' && works && isUnderWay(statement.finishReason)) {
+  if (outcome.kind === 'complete' && goesOn) {
     return { ending: 'pending', ...NOTHING };
   }
   const promptWorkedOn = outcome.kind !== 'timeout' && outcome.kind !== 'complete';

@@ -125,6 +125,19 @@ export const resultsTarget = (operation: PendingOperation, fileId: string): stri
     ? `${operation.path}/${operation.id}/results`
     : withVersion(`${operation.path.replace(/\/batches$/, '')}/files/${fileId}/content`, operation);
 
+/** Whether a path names the work itself, however it is spelt: ids are made of letters that need no escape, but may have one. */
+export const namesWork = ({ id }: PendingOperation, path: string): boolean => {
+  try {
+    return decodeURIComponent(path).includes(id);
+  } catch {
+    return path.includes(id);
+  }
+};
+
+/** Whether it may hold a batch's results: which files those are is known only once the batch is over. */
+export const mayDeleteResults = ({ operation }: PendingOperation, path: string): boolean =>
+  operation === 'openai_batch' && /\/files\//i.test(path);
+
 /** Questions about an estimate: it stands well enough to let it be after so many. */
 export const CORRECTION_TRIES_MAX = 6;
 

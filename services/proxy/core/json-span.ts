@@ -90,6 +90,28 @@ export const findMember = (text: string, name: string, from = 0): MemberSpan | n
   return found;
 };
 
+/**
+ * How many members of an object spell the name, in any case: of two some readers obey the first, and some mind no case.
+ * @param text that `JSON.parse` has accepted.
+ */
+export const countMembers = (text: string, name: string): number => {
+  let at = skipBlanks(text, skipBlanks(text, 0) + 1);
+  let count = 0;
+  while (at < text.length && text[at] === '"') {
+    const end = skipString(text, at);
+    const written = text.slice(at, end);
+    // A long key is none of the few names there are, however it is escaped.
+    if (written.length <= 2 + 6 * name.length) {
+      const key: unknown = JSON.parse(written);
+      if (typeof key === 'string' && key.toLowerCase() === name) count += 1;
+    }
+    const colon = skipBlanks(text, end);
+    at = skipBlanks(text, skipValue(text, skipBlanks(text, colon + 1)));
+    if (text[at] === ',') at = skipBlanks(text, at + 1);
+  }
+  return count;
+};
+
 /** Source text of the value at a path of member names, or null. */
 export const sourceAt = (text: string, path: readonly string[]): string | null => {
   let start = 0;

@@ -1,4 +1,5 @@
 import { findMember } from './json-span.ts';
+import { onlyField } from './multipart-form.ts';
 
 /**
  * The body with another model in it; every other byte stays.
@@ -19,12 +20,11 @@ export const modelInBody = (source: string, asked: string, model: string): strin
  * @param source the form, one UTF-16 unit per byte (latin1).
  * @param model in the same spelling.
  */
-export const modelInForm = (source: string, asked: string, model: string): string => {
-  const at = source.indexOf('name="model"');
-  if (at < 0) return source;
-  const start = source.indexOf('\r\n\r\n', at) + 4;
-  const end = source.indexOf('\r\n', start);
-  return start >= 4 && end >= start && source.slice(start, end) === asked
-    ? source.slice(0, start) + model + source.slice(end)
-    : source;
+export const modelInForm = (
+  source: string,
+  contentType: string | undefined,
+  model: string,
+): string => {
+  const field = onlyField(source, contentType, 'model');
+  return field ? source.slice(0, field.start) + model + source.slice(field.end) : source;
 };

@@ -1,9 +1,10 @@
 import type { UnitQuantities } from '../../../schemas/usage-event.ts';
 import type { Flavour } from '../../../schemas/words.ts';
 import type { JsonObject } from './flavour.ts';
-import { asLowerWord, asObject, asWord } from './flavour.ts';
+import { asArray, asLowerWord, asObject, asWord } from './flavour.ts';
 import { injectIncludeUsage } from './include-usage.ts';
 import { findMember } from './json-span.ts';
+import { onlyField } from './multipart-form.ts';
 import { pathModel, pathStreams } from './route.ts';
 
 /** What a request body declares, as far as metering needs it. */
@@ -65,11 +66,29 @@ const isStreamed = (body: JsonObject | null, about: RequestAbout | undefined): b
     ? body['stream'] !== false && !about.path.endsWith('/embed')
     : body?.['stream'] === true);
 
-/** Value of a text field of a multipart form, searched in the form's source; undefined when it is not there or no plain word. */
-export const formField = (source: string, name: string): string | undefined => {
-  const at = source.indexOf(`name="${name}"`);
-  const match = at < 0 ? null : /\r\n\r\n([^\r\n]{1,200})\r\n/.exec(source.slice(at, at + 400));
-  return match?.[1];
+/** Value of a text field of a multipart form; undefined where it is not there exactly once, or no plain word. */
+export const formField = (
+  source: string,
+  contentType: string | undefined,
+  name: string,
+): string | undefined => {
+  const field = onlyField(source, contentType, name);
+  return field ? /^[^\r\n]{1,200}$/.exec(source.slice(field.start, field.end))?.[0] : undefined;
+};
+
+const modelOf = (value: unknown): unknown =>
+  typeof value === 'string' ? value : asObject(value)?.['model'];
+
+/**
+ * Models a body names beside its own: what to fall back on (OpenRouter's `models`, others' `fallbacks`) and what tools work with.
+ * Some of the work is theirs. What is named there without a name that can be read is an empty one.
+ */
+export const furtherModels = (body: JsonObject | null): string[] => {
+  const choices = [body?.['models'], body?.['fallbacks']].flatMap(asArray).map(modelOf);
+  const tools = asArray(body?.['tools'])
+    .map((tool) => asObject(tool)?.['model'])
+    .filter((model) => model !== undefined);
+  return [...choices, ...tools].map((model) => (typeof model === 'string' ? model : ''));
 };
 
 /** Names, snapshots, fine-tunes, deployments and ARNs; no blanks, so no sentences. */
@@ -77,13 +96,11 @@ const MODEL_SHAPE = /^[\p{L}\p{N}@~][\p{L}\p{N}._:/@+~-]*$/u;
 
 /** Reads the declarations; what is not declared or has no sane shape is left out. */
 export const requestFacts = (body: JsonObject | null, about?: RequestAbout): RequestFacts => {
-  // Providers that choose by path ignore what a body says, so the path's model is the one a key's list is held against.
-  // A caller may put anything where a name belongs; what cannot be one is kept out of every record.
-  const model = [
-    pathModel(about?.path ?? ''),
-    asWord(body?.['model'], 200),
-    asWord(about?.formModel, 200),
-  ].find((named) => named !== undefined && MODEL_SHAPE.test(named));
+  // Providers that choose by path ignore what a body says, so the path's model is the one a key's list is held against, even where
+  // it cannot be one. A caller may put anything where a name belongs; what cannot be a name is kept out of every record.
+  const named =
+    pathModel(about?.path ?? '') ?? asWord(body?.['model'], 200) ?? asWord(about?.formModel, 200);
+  const model = named !== undefined && MODEL_SHAPE.test(named) ? named : undefined;
   const tier = tierOf(body);
   const maximum = maximumOf(body);
   const spoken = about?.flavour === 'openai.speech' ? body?.['input'] : undefined;

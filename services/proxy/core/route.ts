@@ -75,17 +75,19 @@ const UNIFIED = new Set([
   '/v1/messages',
 ]);
 
-/** The path as a lenient server reads it: escapes, parameters, case and trailing slashes do not tell endpoints apart. */
-const plainSpelling = (path: string): string => {
+/** The path as a lenient server reads it: escapes, parameters and trailing slashes do not tell endpoints apart. */
+const lenient = (path: string): string => {
   try {
     return decodeURIComponent(path)
       .replace(/;[^/]*/g, '')
-      .replace(/\/+$/, '')
-      .toLowerCase();
+      .replace(/\/+$/, '');
   } catch {
     return path;
   }
 };
+
+/** And case neither. */
+const plainSpelling = (path: string): string => lenient(path).toLowerCase();
 
 /**
  * Chosen by endpoint, never by vendor. A POST to an endpoint nobody told us about may well be billed: it is metered. Free is only
@@ -124,30 +126,34 @@ export const routeOf = (method: string, target: string): Route | null => {
   return { upstreamId: match[1], ...about(match[2]) };
 };
 
+/** In any case: Azure minds none. */
 const PATH_MODEL = [
-  /\/(?:openai\/)?deployments\/([^/]+)\//,
-  /\/model\/(.+)\/[a-z-]+$/,
-  /\/(?:models|tunedModels)\/([^/:]+):[A-Za-z]+$/,
+  /\/(?:openai\/)?deployments\/([^/]+)\//i,
+  /\/model\/(.+)\/[a-z-]+$/i,
+  /\/(?:models|tunedModels)\/([^/:]+):[a-z]+$/i,
 ];
 
-/** The model an endpoint names in its path (Gemini, Vertex, Bedrock) or the deployment that stands for one (Azure). */
+const modelNamedIn = (path: string): string | undefined =>
+  PATH_MODEL.map((pattern) => pattern.exec(path)?.[1]).find((named) => named !== undefined);
+
+/**
+ * The model an endpoint names in its path (Gemini, Vertex, Bedrock) or the deployment that stands for one (Azure), however the path is
+ * spelt. Empty where it names one that cannot be read.
+ */
 export const pathModel = (path: string): string | undefined => {
-  for (const pattern of PATH_MODEL) {
-    const named = pattern.exec(path)?.[1];
-    if (named === undefined) continue;
-    try {
-      return decodeURIComponent(named).slice(0, 200);
-    } catch {
-      return undefined;
-    }
+  const named = modelNamedIn(path) ?? modelNamedIn(lenient(path));
+  if (named === undefined) return undefined;
+  try {
+    return decodeURIComponent(named).slice(0, 200);
+  } catch {
+    return '';
   }
-  return undefined;
 };
 
 /** The path with another model where it names one; other paths stay. */
 export const modelInPath = (path: string, model: string): string => {
   for (const pattern of PATH_MODEL) {
-    const span = new RegExp(pattern.source, 'd').exec(path)?.indices?.[1];
+    const span = new RegExp(pattern.source, 'di').exec(path)?.indices?.[1];
     if (span) return path.slice(0, span[0]) + encodeURIComponent(model) + path.slice(span[1]);
   }
   return path;

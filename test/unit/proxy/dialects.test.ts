@@ -89,7 +89,7 @@ describe('an endpoint is known by its path, whoever the vendor is', () => {
     expect(pathModel('/v1beta/models/gemini-2.5-pro:generateContent')).toBe('gemini-2.5-pro');
     expect(pathModel('/openai/deployments/prod-gpt/chat/completions')).toBe('prod-gpt');
     expect(pathModel('/v1/chat/completions')).toBeUndefined();
-    expect(pathModel('/model/%E0%A4%A/invoke')).toBeUndefined();
+    expect(pathModel('/model/%E0%A4%A/invoke')).toBe('');
   });
 
   test('/azure/<account>/… finds the account’s upstream, unless one takes every account', () => {
@@ -144,8 +144,9 @@ describe('what a request declares', () => {
     const form =
       '--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nRIFF\r\n' +
       '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b--\r\n';
-    expect(formField(form, 'model')).toBe('whisper-1');
-    expect(formField(form, 'language')).toBeUndefined();
+    const type = 'multipart/form-data; boundary=b';
+    expect(formField(form, type, 'model')).toBe('whisper-1');
+    expect(formField(form, type, 'language')).toBeUndefined();
   });
 
   test('usage is asked for in streams of legacy completions too, and not where nothing has to be asked', () => {

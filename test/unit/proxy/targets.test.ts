@@ -280,10 +280,10 @@ describe("the target's name of the model", () => {
   test('replaces the field of a form and nothing else', () => {
     const form =
       '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nwhisper-1\r\n--b--';
-    expect(modelInForm(form, 'whisper-1', 'large')).toBe(
+    expect(modelInForm(form, 'multipart/form-data; boundary=b', 'large')).toBe(
       form.replace('\r\n\r\nwhisper-1\r\n', '\r\n\r\nlarge\r\n'),
     );
-    expect(modelInForm('--b--', 'whisper-1', 'large')).toBe('--b--');
+    expect(modelInForm('--b--', 'multipart/form-data; boundary=b', 'large')).toBe('--b--');
   });
 
   test.for([
