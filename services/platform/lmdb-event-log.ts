@@ -1,5 +1,4 @@
-import { closeSync, openSync, readSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
+import { realpathSync } from 'node:fs';
 import { type Key, open, type RootDatabase } from 'lmdb';
 import type { TopicName } from '../../schemas/topics.ts';
 import { PARTITIONS } from '../../schemas/topics.ts';
@@ -21,6 +20,7 @@ import {
 } from './log-codec.ts';
 import { directoryUnusable, lockDirectory } from './log-directory-lock.ts';
 import type { LogEnvironment, OffsetOwner, Write, Written } from './log-environment.ts';
+import { checkLogFile } from './log-file-check.ts';
 import { LogReader } from './log-reader.ts';
 import { type LmdbStats, type LogOnDisk, type PagesInBytes, pagesInBytes } from './log-room.ts';
 import type { Head } from './log-state.ts';
@@ -38,29 +38,6 @@ const VISIBLE = 1;
 const CALLING_BACK = 2;
 const REPORTS = new Set([FLUSHED, VISIBLE, CALLING_BACK]);
 type StartWriting = (address: number, report: (status: number) => unknown) => unknown;
-
-const MAGIC = 0xbeefc0de;
-const MAGIC_AT = 24;
-
-/** lmdb takes the process down with it when the file is something else, so that is looked at first. */
-const checkFile = (directory: string): void => {
-  let file: number;
-  try {
-    file = openSync(join(directory, 'data.mdb'), 'r');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
-  try {
-    const start = Buffer.alloc(MAGIC_AT + 4);
-    const bytes = readSync(file, start, 0, start.byteLength, 0);
-    if (bytes > 0 && start.readUInt32LE(MAGIC_AT) !== MAGIC) {
-      throw new Error('its file data.mdb is not an LMDB environment');
-    }
-  } finally {
-    closeSync(file);
-  }
-};
 
 /**
  * lmdb rejects with an error that only points to a second promise with the reason; nobody else would handle that one. After some
@@ -90,7 +67,7 @@ class LmdbEnvironment implements LogEnvironment {
   #serial: number;
 
   constructor(directory: string, readOnly: boolean) {
-    checkFile(directory);
+    checkLogFile(directory);
     this.#root = open<Buffer, Key>({
       path: directory,
       noSubdir: false,
