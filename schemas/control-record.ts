@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { BudgetSchema } from './budget.ts';
 import { NameSchema } from './ids.ts';
-import { InstantSchema } from './instant.ts';
+import { InstantSchema, PeriodSchema } from './instant.ts';
 import { DIMENSIONS } from './words.ts';
 
 /** Where a secret is to be found; the secret itself is never in a record. */
@@ -143,6 +143,29 @@ export const BillingMappingSchema = z.discriminatedUnion('destination', [
 ]);
 export type BillingMapping = z.infer<typeof BillingMappingSchema>;
 
+/** What was not settled in a month when it was looked at. */
+export const OpenItemsSchema = z.strictObject({
+  /** Events without a price. */
+  unrated: z.int().min(0),
+  /** Records set aside because they could not be believed. */
+  quarantined: z.int().min(0),
+  /** Archived events the ledger has no entry of yet. */
+  not_rated_yet: z.int().min(0),
+});
+export type OpenItems = z.infer<typeof OpenItemsSchema>;
+
+/** A word about an accounting month. The newest is in force; every one stays in the history: who, when, why. */
+export const PeriodStateSchema = z.strictObject({
+  /** The month. */
+  id: PeriodSchema,
+  state: z.enum(['open', 'closed']),
+  by: z.string().min(1).max(100),
+  at: InstantSchema,
+  reason: z.string().min(1).max(500),
+  open_items: OpenItemsSchema,
+});
+export type PeriodState = z.infer<typeof PeriodStateSchema>;
+
 /** The newest record of each `kind/id` is in force; `deleted` is the tombstone that says so. */
 export const ControlRecordSchema = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -180,6 +203,12 @@ export const ControlRecordSchema = z.discriminatedUnion('kind', [
     id: NameSchema,
     deleted: z.boolean(),
     body: BillingMappingSchema,
+  }),
+  z.strictObject({
+    kind: z.literal('period'),
+    id: PeriodSchema,
+    deleted: z.boolean(),
+    body: PeriodStateSchema,
   }),
 ]);
 export type ControlRecord = z.infer<typeof ControlRecordSchema>;

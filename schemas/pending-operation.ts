@@ -34,7 +34,14 @@ export const PendingOperationSchema = z.strictObject({
   deadline: InstantSchema,
   /** Result lines that are events already, while results are being read. */
   progress: z
-    .strictObject({ file: z.enum(['output', 'errors']), lines: z.int().min(0) })
+    .strictObject({
+      file: z.enum(['output', 'errors']),
+      lines: z.int().min(0),
+      /** Of those lines' identities in their order: a file that comes in another order is not read on from a line's number. */
+      digest: z.string().regex(/^[0-9a-f]{64}$/, 'expected a SHA-256 in hexadecimal'),
+      /** The file has come in another order before: what is an event already is looked up in the log. */
+      reordered: z.literal(true).optional(),
+    })
     .optional(),
 });
 export type PendingOperation = z.infer<typeof PendingOperationSchema>;

@@ -6,6 +6,7 @@ import { startConsole } from '../console/main.ts';
 import type { ConsoleReconciler } from '../console/ports.ts';
 import { readControlTotals } from '../ledger/control-totals.ts';
 import { startLedger } from '../ledger/main.ts';
+import { readOpenItems } from '../ledger/open-items.ts';
 import { openWarehouse } from '../platform/clickhouse-warehouse.ts';
 import { systemClock } from '../platform/clock.ts';
 import type { LoadedConfig } from '../platform/config.ts';
@@ -25,6 +26,7 @@ import type { ReconciliationAge } from '../reconciler/reconciliation-age.ts';
 import { startReconciliationAge } from '../reconciler/reconciliation-age.ts';
 import { readItemsCsv } from '../reconciler/sources/items-csv.ts';
 import { startAcknowledging } from './acknowledge-logs.ts';
+import { createHouseRerater } from './house-rerater.ts';
 import type { OpenLogs } from './open-logs.ts';
 import { openBackOfficeLogs } from './open-logs.ts';
 import { announceReady, runUntilStopped } from './run-process.ts';
@@ -71,11 +73,12 @@ const startPipeline = async (
   });
   const shared = { warehouse, clock, logger, metrics };
   const { usageEvents, house } = logs;
+  const books = loadPriceBooks();
   const rater = await startRater({
     usageEvents,
     backOffice: house,
     warehouse,
-    books: loadPriceBooks(),
+    books,
     clock,
     logger,
     metrics,
@@ -83,7 +86,7 @@ const startPipeline = async (
   const budget = await startBudget({ ...shared, rated: house, backOffice: house, control });
   const ledger = await startLedger({ ...shared, usageEvents, rated: house, backOffice: house });
   const reconciliationAge = await startReconciliationAge(shared);
-  return { control, rater, budget, ledger, reconciliationAge, metrics, pepper, shared };
+  return { books, control, rater, budget, ledger, reconciliationAge, metrics, pepper, shared };
 };
 
 const worstLag = (...lags: (number | null)[]): number | null =>
@@ -152,6 +155,11 @@ const startDesk = (
     }),
     biller,
     reconciler: consoleReconciler(reconciler, pipeline.reconciliationAge),
+    rerater: createHouseRerater({ ...pipeline, ...shared, house: logs.house }),
+    periods: {
+      openItems: (period) => readOpenItems(warehouse, period),
+      runAlone: (work) => rater.runAlone(work),
+    },
     pepper: pipeline.pepper,
     resolveSecret: loaded.resolveSecret,
   });

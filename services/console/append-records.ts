@@ -62,8 +62,16 @@ const untilInForce = (records: readonly ControlRecord[], control: ControlStateFo
   });
 
 const tenantOf = (record: ControlRecord): string => {
-  if (record.kind === 'tenant') return record.id;
-  return record.kind === 'upstream' || record.kind === 'route' ? 'house' : record.body.tenant;
+  switch (record.kind) {
+    case 'tenant':
+      return record.id;
+    case 'upstream':
+    case 'route':
+    case 'period':
+      return 'house';
+    default:
+      return record.body.tenant;
+  }
 };
 
 const toEntry = (record: ControlRecord, time: string): LogEntry => ({

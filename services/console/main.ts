@@ -15,8 +15,17 @@ import { createAccess } from './access.ts';
 import { addBillingRoutes } from './billing-routes.ts';
 import { addFigureRoutes } from './figure-routes.ts';
 import { addPage } from './page.ts';
-import type { ConsoleBiller, ConsoleReconciler, ReadBudgets, ReadFreshness } from './ports.ts';
+import { addPeriodRoutes } from './period-routes.ts';
+import type {
+  ConsoleBiller,
+  ConsolePeriods,
+  ConsoleReconciler,
+  ConsoleRerater,
+  ReadBudgets,
+  ReadFreshness,
+} from './ports.ts';
 import { addRecordRoutes } from './record-routes.ts';
+import { addRerateRoutes } from './rerate-routes.ts';
 
 export interface ConsoleDeps {
   config: { host: string; port: number };
@@ -30,6 +39,8 @@ export interface ConsoleDeps {
   freshness: ReadFreshness;
   biller: ConsoleBiller;
   reconciler: ConsoleReconciler;
+  rerater: ConsoleRerater;
+  periods: ConsolePeriods;
   pepper: string;
   /** Reads secrets that applied records refer to; without it, records with keys are refused. */
   resolveSecret?: (reference: SecretReference) => string;
@@ -85,6 +96,8 @@ const addApi = async (server: FastifyInstance, deps: ConsoleDeps): Promise<void>
       addFigureRoutes(api, deps);
       addRecordRoutes(api, { ...deps, resolveSecret: deps.resolveSecret ?? noSecrets });
       addBillingRoutes(api, deps);
+      addRerateRoutes(api, deps);
+      addPeriodRoutes(api, deps);
       done();
     },
     { prefix: '/api/v1' },

@@ -1,4 +1,5 @@
 /** What the console needs of other rooms, in its own words; whoever composes the process hands the real ones in. */
+import type { OpenItems } from '../../schemas/control-record.ts';
 import type { Period } from '../../schemas/instant.ts';
 import type { TotalsToJudge } from './core/judge-totals.ts';
 
@@ -19,6 +20,24 @@ export interface ConsoleReconciler {
     tolerance_usd: string;
     itemsCsv?: string;
   }): Promise<unknown>;
+}
+
+/** What the rater does and says; see its report. */
+export interface ConsoleRerater {
+  /** Ends early when the iteration is ended. Rejects before its first step where it cannot begin. */
+  run(request: {
+    slice: Readonly<Record<string, string | undefined>>;
+    books?: string | undefined;
+    knownAt?: string | undefined;
+    apply: boolean;
+  }): AsyncIterable<unknown>;
+}
+
+export interface ConsolePeriods {
+  /** What of a month is not settled. */
+  openItems(period: Period): Promise<OpenItems>;
+  /** Does `work` while nothing is being posted again, so that no month is closed under a run's feet. */
+  runAlone<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** One budget's window as the budget room knows it now. Money as decimal strings. */

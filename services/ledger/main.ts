@@ -140,6 +140,9 @@ const createRecorder = (deps: LedgerDeps, counts: Counters) => {
 /** The group that takes usage events into the archive. What it has committed need not be kept in a log. */
 export const ARCHIVE_GROUP = 'archive';
 
+/** The group that takes rated usage into the ledger. */
+export const LEDGER_GROUP = 'ledger';
+
 const consumeFacts = <Kind extends 'usageEvent' | 'ratedUsage'>(
   deps: LedgerDeps,
   source: {
@@ -182,7 +185,7 @@ const startConsumers = (deps: LedgerDeps, pieces: Pieces, counts: Counters) => {
   );
   const ledger = consumeFacts(
     deps,
-    { logs: [deps.rated], topic: TOPICS.usageRated.name, kind: 'ratedUsage', group: 'ledger' },
+    { logs: [deps.rated], topic: TOPICS.usageRated.name, kind: 'ratedUsage', group: LEDGER_GROUP },
     async (records) => {
       const result = await pieces.ledger.ingest(records.map(entryFact));
       record('rated', result);

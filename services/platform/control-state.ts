@@ -2,6 +2,7 @@ import type { Budget } from '../../schemas/budget.ts';
 import type {
   BillingMapping,
   ControlRecord,
+  PeriodState,
   Route,
   Tenant,
   Upstream,
@@ -23,6 +24,8 @@ export interface ControlState {
   readonly routes: ReadonlyMap<string, Route>;
   readonly budgets: ReadonlyMap<string, Budget>;
   readonly mappings: ReadonlyMap<string, BillingMapping>;
+  /** Months somebody has closed or reopened; any other is open. */
+  readonly periods: ReadonlyMap<string, PeriodState>;
 }
 
 export interface ControlStateFollower extends RunningService {
@@ -46,6 +49,7 @@ const createMaps = () => ({
   routes: new Map<string, Route>(),
   budgets: new Map<string, Budget>(),
   mappings: new Map<string, BillingMapping>(),
+  periods: new Map<string, PeriodState>(),
 });
 
 const applyRecord = (maps: ReturnType<typeof createMaps>, record: ControlRecord): void => {
@@ -64,6 +68,9 @@ const applyRecord = (maps: ReturnType<typeof createMaps>, record: ControlRecord)
       break;
     case 'mapping':
       put(maps.mappings, record.deleted, record.body);
+      break;
+    case 'period':
+      put(maps.periods, record.deleted, record.body);
       break;
     case 'key': {
       const before = maps.keys.get(record.id);

@@ -52,6 +52,7 @@ const STATUS_OF: Partial<Record<ErrorCode, { status: number; title: string }>> =
   REQUEST_INVALID: { status: 400, title: 'The request is not valid' },
   CONFIG_INVALID: { status: 400, title: 'The configuration is not valid' },
   STATEMENT_UNREADABLE: { status: 422, title: 'The statement cannot be read' },
+  PRICE_BOOK_INVALID: { status: 422, title: 'The price books cannot be used' },
   NOT_AUTHORISED: { status: 401, title: 'Not authorised' },
   NOT_FOUND: { status: 404, title: 'Not found' },
   PUSH_FAILED: { status: 409, title: 'The push was not carried out' },

@@ -6,9 +6,10 @@ import type { Statement } from './core/flavour.ts';
 import { isBatch, mayDeleteResults, namesWork, statusTarget } from './core/follow-plan.ts';
 import { createOperationReader } from './core/operation-readers.ts';
 import type { Step, Writing } from './core/settle-operation.ts';
-import { decideStep, givenUpFact, settledFact, timesGone } from './core/settle-operation.ts';
+import { askedOnce, decideStep, givenUpFact, settledFact } from './core/settle-operation.ts';
 import { derivedId } from './derived-id.ts';
 import type { Followed, FollowerDeps } from './follow-parts.ts';
+import { followedOf, goneMsOf } from './follow-parts.ts';
 import type { FollowPace } from './follow-turns.ts';
 import { createTurns } from './follow-turns.ts';
 import { loadOperations, operationTombstone } from './operation-store.ts';
@@ -88,9 +89,8 @@ const settle = async (
 const ask = async (
   deps: FollowerDeps,
   followed: Followed,
-  about: { tries: number; signal: AbortSignal },
+  signal: AbortSignal,
 ): Promise<boolean> => {
-  const { signal } = about;
   const { operation } = followed;
   followed.seenByClient = false;
   const upstream = deps.upstreamOf(operation.fact.upstream);
@@ -103,21 +103,32 @@ const ask = async (
     reader.readBody(answer.source, answer.body);
   }
   const statement = reader.statement();
-  followed.timesGone = timesGone(followed.timesGone, answer.status);
+  const nowMs = deps.clock.monotonicMs();
+  followed.asked = askedOnce(followed.asked, answer.status, nowMs);
   const step = decideStep(
     operation,
     { status: answer.status, statement },
     {
-      tries: about.tries + 1,
-      gone: followed.timesGone,
+      asked: followed.asked,
       now: toInstant(deps.clock.nowMs()),
+      nowMs,
+      goneMs: goneMsOf(deps.pace),
     },
   );
   if (!isBatch(operation) || !upstream) return settle(deps, operation, statement, step);
   const state = answer.status === 200 ? batchState(operation, answer.body) : null;
-  if (state?.over && (await readBatch(deps, followed, { upstream, state, signal }))) return true;
-  if (signal.aborted || step.next !== 'give_up') return false;
-  return settle(deps, operation, statement, step);
+  const read = state?.over
+    ? await readBatch(deps, followed, { upstream, state, signal })
+    : 'not_read';
+  if (read === 'read') return true;
+  if (signal.aborted || (read !== 'gone' && step.next !== 'give_up')) return false;
+  // As far as it was read: what is given up now is what was moved on meanwhile.
+  return settle(
+    deps,
+    followed.operation,
+    statement,
+    read === 'gone' ? { next: 'give_up', why: 'gone' } : step,
+  );
 };
 
 export const createFollower = (deps: FollowerDeps): Follower => {
@@ -127,8 +138,7 @@ export const createFollower = (deps: FollowerDeps): Follower => {
 
   const follow = (operation: PendingOperation): void => {
     const id = operation.fact.event_id;
-    if (turns.size() < FOLLOWED_MAX)
-      turns.add(id, { operation, timesGone: 0, seenByClient: false });
+    if (turns.size() < FOLLOWED_MAX) turns.add(id, followedOf(operation));
     else if (!turns.has(id)) leftInLog = true;
   };
   /** Ended since the log was last read: what was read then may still name them. */
@@ -153,8 +163,8 @@ export const createFollower = (deps: FollowerDeps): Follower => {
     clock: deps.clock,
     pace: deps.pace,
     atOnce: ASKING_MAX,
-    ask: async (followed, tries) => {
-      const isOver = await ask(deps, followed, { tries, signal: stopping.signal });
+    ask: async (followed) => {
+      const isOver = await ask(deps, followed, stopping.signal);
       if (isOver && loading) ended.add(followed.operation.fact.event_id);
       if (leftInLog && turns.size() <= FOLLOWED_MAX / 2) await load();
       return isOver;

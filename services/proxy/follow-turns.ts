@@ -42,8 +42,8 @@ export interface TurnsOptions<Item> {
   clock: Clock;
   pace: FollowPace;
   atOnce: number;
-  /** @param tries questions before this one. Resolves true when the item is done. A rejection counts as "ask again". */
-  ask: (item: Item, tries: number) => Promise<boolean>;
+  /** Resolves true when the item is done. A rejection counts as "ask again". */
+  ask: (item: Item) => Promise<boolean>;
   onFailed: (error: unknown) => void;
 }
 
@@ -142,7 +142,7 @@ class TurnsOfMany<Item> implements Turns<Item> {
     place.asking = true;
     const waiters = place.waiters.splice(0);
     const run = this.#options
-      .ask(place.item, place.tries)
+      .ask(place.item)
       .then((done) => {
         if (done) this.#places.delete(key);
       })

@@ -1,6 +1,7 @@
 import type { ClientCall } from './client-call.ts';
 import { ownHeaders } from './client-call.ts';
 import type { Refusal } from './core/answers.ts';
+import { UNREACHABLE } from './core/answers.ts';
 import type { Choice } from './core/targets.ts';
 import type { AttemptEnd, WithheldAnswer } from './exchange.ts';
 import { exchange } from './exchange.ts';
@@ -21,11 +22,7 @@ export const CANNOT_METER: Refusal = {
 type Failure = Extract<AttemptEnd, { next: 'refuse' }>['why'];
 
 const REFUSALS: Record<Failure, Refusal> = {
-  unreachable: {
-    status: 502,
-    code: 'upstream_unreachable',
-    message: 'The upstream could not be reached or broke the connection before it answered.',
-  },
+  unreachable: UNREACHABLE,
   timeout: {
     status: 504,
     code: 'upstream_timeout',

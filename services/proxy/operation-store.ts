@@ -74,3 +74,23 @@ export const loadOperations = async (
   }
   return operations.sort((a, b) => (a.fact.closed_at < b.fact.closed_at ? -1 : 1));
 };
+
+/** Ids of the events in the log that belong to a request. Those the log has been trimmed of are known downstream by their ids. */
+export const loadWrittenIds = async (log: EventLog, requestId: string): Promise<Set<string>> => {
+  const ids = new Set<string>();
+  const subscription = log.subscribe({
+    topic: TOPICS.usageEvents.name,
+    onBatch: async ({ entries }) => {
+      for (const { value } of entries) {
+        if (value === null || !Buffer.from(value).includes(requestId)) continue;
+        const decoded = decodeEnvelope('usageEvent', value);
+        if (decoded.ok && decoded.value.data.request_id === requestId) {
+          ids.add(decoded.value.data.event_id);
+        }
+      }
+    },
+  });
+  await Promise.race([subscription.caughtUp, subscription.ended]);
+  await subscription.close();
+  return ids;
+};

@@ -3,13 +3,17 @@ import type { PendingOperation } from '../../schemas/pending-operation.ts';
 import { toInstant } from '../platform/clock.ts';
 import { readUpstream } from './ask-upstream.ts';
 import type { ClosingFact } from './attempt-journal.ts';
+import type { ResultFile } from './batch-items.ts';
+import { createItemReading } from './batch-items.ts';
 import { createBodyDecoder } from './body-decoder.ts';
-import type { BatchState } from './core/batch-results.ts';
-import { itemFact, jobFact, readItem } from './core/batch-results.ts';
+import type { BatchItem, BatchState } from './core/batch-results.ts';
+import { itemFact, jobFact } from './core/batch-results.ts';
 import { resultsTarget } from './core/follow-plan.ts';
+import { askedOnce, isGone } from './core/settle-operation.ts';
 import { derivedId } from './derived-id.ts';
 import type { Followed, FollowerDeps } from './follow-parts.ts';
-import { operationEntry, operationTombstone } from './operation-store.ts';
+import { goneMsOf } from './follow-parts.ts';
+import { loadWrittenIds, operationEntry, operationTombstone } from './operation-store.ts';
 import { createLineFraming } from './reply-framing.ts';
 
 interface Reading {
@@ -18,7 +22,8 @@ interface Reading {
   signal: AbortSignal;
 }
 
-type ResultFile = BatchState['files'][number];
+/** `gone`: the provider has no such results (any more). `reordered`: they came in another order than before. */
+type FileEnd = 'whole' | 'broken' | 'gone' | 'reordered';
 
 /** Events of one append. A kill in between repeats at most so many lines of reading, and no event. */
 const GROUP_MAX = 200;
@@ -26,20 +31,19 @@ const GROUP_MAX = 200;
 const factOf = (
   deps: FollowerDeps,
   operation: PendingOperation,
-  about: { state: BatchState; file: ResultFile; line: number; source: string },
+  about: { state: BatchState; item: BatchItem; eventId: string },
 ): ClosingFact => {
-  const { state, file, line, source } = about;
-  const item = readItem(operation, state.itemFlavour, { file: file.name, line, source });
-  const batch = operation.fact.event_id;
+  const { state, item, eventId } = about;
   const fact = itemFact(operation, item, {
-    eventId: derivedId(batch, item.label),
-    attemptId: derivedId(batch, `attempt/${item.label}`),
+    eventId,
+    attemptId: derivedId(eventId, 'attempt'),
     bootId: deps.bootId,
     now: toInstant(deps.clock.nowMs()),
     completedAt: state.completedAt,
   });
-  deps.metrics.attempts.inc({ flavour: fact.flavour, ending: fact.ending });
-  if (fact.ending === 'unknown') deps.metrics.unreadable.inc({ flavour: fact.flavour });
+  const { flavour, ending, attempt_role: role } = fact;
+  deps.metrics.attempts.inc({ flavour, ending, role });
+  if (ending === 'unknown') deps.metrics.unreadable.inc({ flavour });
   return fact;
 };
 
@@ -47,40 +51,42 @@ const factOf = (
 const createItemWriter = (
   deps: FollowerDeps,
   followed: Followed,
-  about: { state: BatchState; file: ResultFile },
+  about: { state: BatchState; file: ResultFile; written: ReadonlySet<string> | null },
 ) => {
   const { operation } = followed;
-  const done = operation.progress?.file === about.file.name ? operation.progress.lines : 0;
-  let line = 0;
+  const { state, file, written } = about;
+  const items = createItemReading(operation, { file, flavour: state.itemFlavour, written });
   let group: ClosingFact[] = [];
   return {
     take: (source: string): void => {
-      line += 1;
-      if (line > done) group.push(factOf(deps, operation, { ...about, line, source }));
+      const isNew = items.next(source);
+      if (isNew) group.push(factOf(deps, operation, { state, ...isNew }));
     },
     waiting: () => group.length,
     flush: async (): Promise<void> => {
       if (group.length === 0) return;
       const facts = group;
       group = [];
-      const further = { ...operation, progress: { file: about.file.name, lines: line } };
+      const further = { ...operation, progress: items.progress() };
       await deps.journal.record(facts, [operationEntry(further, deps.proxyId)]);
       followed.operation = further;
     },
+    isReordered: items.isReordered,
   };
 };
 
-/** @returns false when the file could not be read to its end; what was read is written. */
+/** Reads one file of results. What was read is written, also where it breaks off. */
 const readFile = async (
   deps: FollowerDeps,
   followed: Followed,
   file: ResultFile,
-  reading: Reading,
-): Promise<boolean> => {
-  const writer = createItemWriter(deps, followed, { state: reading.state, file });
+  reading: Reading & { written: ReadonlySet<string> | null },
+): Promise<FileEnd> => {
+  const { state, written } = reading;
+  const writer = createItemWriter(deps, followed, { state, file, written });
   const framing = createLineFraming(writer.take);
   let decoder = createBodyDecoder(undefined, framing.feed);
-  let status = 0;
+  let status: number | null = null;
   const whole = await readUpstream(
     deps,
     {
@@ -99,28 +105,54 @@ const readFile = async (
       },
     },
   );
-  if (!whole || status !== 200) return false;
+  const nowMs = deps.clock.monotonicMs();
+  followed.resultsAsked = askedOnce(followed.resultsAsked, status, nowMs);
+  if (isGone({ asked: followed.resultsAsked, nowMs, goneMs: goneMsOf(deps.pace) })) return 'gone';
+  if (!whole || status !== 200) return 'broken';
   await decoder.end();
   framing.end();
+  if (writer.isReordered()) return 'reordered';
   await writer.flush();
-  return !framing.overflown();
+  return framing.overflown() ? 'broken' : 'whole';
+};
+
+const readFiles = async (
+  deps: FollowerDeps,
+  followed: Followed,
+  reading: Reading,
+): Promise<FileEnd> => {
+  const { files } = reading.state;
+  const { fact, progress } = followed.operation;
+  const written = progress?.reordered ? await loadWrittenIds(deps.log, fact.request_id) : null;
+  const from = files.findIndex(({ name }) => name === progress?.file);
+  for (const file of files.slice(Math.max(0, from))) {
+    const end = await readFile(deps, followed, file, { ...reading, written });
+    if (end !== 'whole') return end;
+  }
+  return 'whole';
 };
 
 /**
  * Turns the results of a batch that is over into events, then says so of the job itself. Lines that earlier readings have written are
- * passed over: the results of a batch that is over do not change.
- * @returns false when something could not be read; it is read again later, from where it was left.
+ * passed over; should the lines come in another order than before, by their identity instead of their number.
+ * @returns `not_read` when something could not be read; it is read again later, from where it was left.
  */
 export const readBatch = async (
   deps: FollowerDeps,
   followed: Followed,
   reading: Reading,
-): Promise<boolean> => {
-  const { files } = reading.state;
-  const from = files.findIndex(({ name }) => name === followed.operation.progress?.file);
-  for (const file of files.slice(Math.max(0, from))) {
-    if (!(await readFile(deps, followed, file, reading))) return false;
+): Promise<'read' | 'not_read' | 'gone'> => {
+  let end = await readFiles(deps, followed, reading);
+  if (end === 'reordered' && followed.operation.progress) {
+    const progress = { ...followed.operation.progress, reordered: true as const };
+    followed.operation = { ...followed.operation, progress };
+    deps.logger.warn(
+      { event_id: followed.operation.fact.event_id },
+      'the results of a batch came in another order than before; what is written already is looked up in the log',
+    );
+    end = await readFiles(deps, followed, reading);
   }
+  if (end !== 'whole') return end === 'gone' ? 'gone' : 'not_read';
   const { operation } = followed;
   const fact = jobFact(operation, {
     eventId: derivedId(operation.fact.event_id, 'settled'),
@@ -130,5 +162,5 @@ export const readBatch = async (
   });
   await deps.journal.record([fact], [operationTombstone(operation)]);
   deps.metrics.operations.inc({ operation: operation.operation, outcome: 'read' });
-  return true;
+  return 'read';
 };

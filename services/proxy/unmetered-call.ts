@@ -2,10 +2,17 @@ import type { ClientCall } from './client-call.ts';
 import { ownHeaders } from './client-call.ts';
 import { createClientRelay } from './client-relay.ts';
 import type { Refusal } from './core/answers.ts';
+import { UNREACHABLE } from './core/answers.ts';
 import { firstTarget } from './core/chain.ts';
-import { outgoingCall } from './outgoing-call.ts';
+import { requestHeadFor } from './outgoing.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { refuse } from './respond.ts';
+
+const TIMED_OUT: Refusal = {
+  status: 504,
+  code: 'upstream_timeout',
+  message: 'The upstream did not answer in time.',
+};
 
 const STILL_READ: Refusal = {
   status: 503,
@@ -29,14 +36,10 @@ export const serveUnmetered = async (parts: ProxyParts, call: ClientCall): Promi
   }
   const body = call.body && call.body.length > 0 ? call.body : null;
   const method = call.req.method ?? 'GET';
-  const outgoing = await outgoingCall(parts, call, { upstream, method, body });
+  const head = await requestHeadFor(parts, call, { upstream, method, body });
   const { promise, resolve } = Promise.withResolvers<void>();
   const control = parts.forwarder.send(
-    {
-      upstream,
-      ...outgoing,
-      body,
-    },
+    { upstream, ...head, body },
     {
       onStart: relay.start,
       onData: (chunk) => {
@@ -44,13 +47,8 @@ export const serveUnmetered = async (parts: ProxyParts, call: ClientCall): Promi
       },
       onEnd: () => void relay.finish().then(resolve),
       onFailure: (kind) => {
-        const timeout = kind === 'timeout';
-        const code = timeout ? 'upstream_timeout' : 'upstream_unreachable';
-        const message = timeout
-          ? 'The upstream did not answer in time.'
-          : 'The upstream could not be reached or broke the connection before it answered.';
         if (relay.started) relay.cut();
-        else refuse(call.res, { status: timeout ? 504 : 502, code, message }, call);
+        else refuse(call.res, kind === 'timeout' ? TIMED_OUT : UNREACHABLE, call);
         resolve();
       },
     },

@@ -1,4 +1,4 @@
-import type { Instant } from '../../schemas/instant.ts';
+import type { Instant, Period } from '../../schemas/instant.ts';
 import type { UsageEvent } from '../../schemas/usage-event.ts';
 import { toInstant } from '../platform/clock.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
@@ -8,6 +8,8 @@ import { readEntries } from './standing-entries.ts';
 
 /** Which events: everything where nothing is named. Names are validated by whoever takes them in. */
 export interface RerateSlice {
+  /** Accounting month. */
+  period?: Period | undefined;
   /** First instant. What decides is what decides price and period: completion at the provider, else the opening of the attempt. */
   from?: Instant | undefined;
   /** First instant that is not in it. */
@@ -47,6 +49,8 @@ const instantAt = (seconds: number): string => instant(toInstant(seconds * 1_000
 const sliceCondition = (slice: RerateSlice): string => {
   const at = 'coalesce(provider_completed_at, event_ts)';
   const conditions = ['1'];
+  if (slice.period !== undefined)
+    conditions.push(`toYYYYMM(${at}) = ${slice.period.replace('-', '')}`);
   if (slice.from !== undefined) conditions.push(`${at} >= ${instant(slice.from)}`);
   // Work is never completed before it was begun.
   if (slice.to !== undefined)

@@ -17,6 +17,8 @@ export interface Directive {
   delayMs?: number;
   chunkMs?: number;
   chunks?: number;
+  /** Of a request in a batch: never begun. */
+  ends?: 'expired' | 'canceled';
   /** Names the retries of one call; the whole text of the directive where absent. */
   id: string;
 }
@@ -75,7 +77,9 @@ export const readDirective = (words: string): Directive => {
       Object.assign(directive, { [whole.field]: wholeNumber(name, value, whole.max) });
     } else if (name === 'status') directive.status = readStatus(value);
     else if (name === 'id') directive.id = value;
-    else if (name === 'cut' && value.startsWith('after:')) {
+    else if (name === 'ends' && (value === 'expired' || value === 'canceled')) {
+      directive.ends = value;
+    } else if (name === 'cut' && value.startsWith('after:')) {
       directive.cutAfter = wholeNumber('cut', value.slice('after:'.length), MAX_TOKENS);
     } else {
       throw new DirectiveError(`Sandbox directive: "${word}" is not understood.`);

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { AccountBook, type Bill } from './account-book.ts';
+import { answerMessageBatches, isMessageBatches } from './anthropic-later.ts';
 import { promptTexts } from './anthropic-messages.ts';
 import { answerControl, type ControlDesk } from './control-desk.ts';
 import { isRecord, promptTokens, type Refusal, type Vendor } from './dialect.ts';
@@ -99,9 +100,10 @@ const answer = async (
     return answerCall(house, { ...route, endpoint: inBackground(house, RESPONSES) }, req, res);
   }
   if (route !== undefined) return answerCall(house, route, req, res);
-  if (endsLater(req.method ?? 'GET', path)) {
+  const answersLater = isMessageBatches(path) ? answerMessageBatches : answerLater;
+  if (isMessageBatches(path) || endsLater(req.method ?? 'GET', path)) {
     house.book.noteNotMetered();
-    const text = await answerLater(house, req, path);
+    const text = await answersLater(house, req, path);
     res.writeHead(text === null ? 404 : 200, { 'content-type': 'application/json' });
     res.end(text ?? '{"error":{"message":"No such object."}}');
     return;

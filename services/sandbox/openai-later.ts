@@ -1,10 +1,8 @@
 import type { IncomingMessage } from 'node:http';
-import { type Endpoint, isRecord, isRefusal } from './dialect.ts';
-import { findDirective, splitCounts } from './directive.ts';
-import { Generation } from './generation.ts';
+import { keep, LOOKS, record, work } from './batch-work.ts';
+import { type Endpoint, isRecord } from './dialect.ts';
 import { CHAT_COMPLETIONS } from './openai-chat.ts';
 import { RESPONSES } from './openai-responses.ts';
-import { BATCH_SUFFIX, findModel } from './price-list.ts';
 import { type House, readBody } from './provider-call.ts';
 
 /** Work of one sandbox that ends after it was accepted: uploaded files, batches, background responses. */
@@ -14,9 +12,6 @@ interface Desk {
   readonly responses: Map<string, { accepted: string; done: string; looks: number }>;
 }
 
-const KEPT_MAX = 1_000;
-/** A batch or response is done when it is looked at for the so-manieth time. */
-const LOOKS = 2;
 const desks = new WeakMap<House, Desk>();
 
 const deskOf = (house: House): Desk => {
@@ -27,55 +22,13 @@ const deskOf = (house: House): Desk => {
   return desk;
 };
 
-const keep = <Value>(map: Map<string, Value>, id: string, value: Value): void => {
-  const [oldest] = map.keys();
-  if (map.size >= KEPT_MAX && oldest !== undefined) map.delete(oldest);
-  map.set(id, value);
-};
-
-const record = (text: string): Record<string, unknown> => {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : {};
-  } catch {
-    return {};
-  }
-};
-
-/** Works one request of a batch through and puts it on the bill; null where the vendor would refuse it. */
-const work = (
-  house: House,
-  endpoint: Endpoint,
-  body: Record<string, unknown>,
-): { text: string; requestId: string } | null => {
-  const requestId = house.ids.hex('req_');
-  const atMs = house.now();
-  const request = endpoint.parse(body);
-  const model = isRefusal(request) ? undefined : findModel('openai', request.modelName);
-  house.book.open();
-  const note = { provider: 'openai', requestId, atMs, ended: 'complete' } as const;
-  if (isRefusal(request) || model === undefined) {
-    house.book.close({ ...note, model: null, status: 400, counts: null, ended: 'refused' });
-    return null;
-  }
-  const counts = splitCounts(model, request.size, findDirective(request.directiveText));
-  const generation = new Generation(model, counts);
-  const text = endpoint.json({ generation, request, ids: house.ids, atMs });
-  house.book.close({
-    ...note,
-    model: `${model.model}${BATCH_SUFFIX}`,
-    status: 200,
-    counts: generation.counts(),
-  });
-  return { text, requestId };
-};
-
 const outputLine = (house: House, line: Record<string, unknown>, endpoint: Endpoint): string => {
   const body = isRecord(line['body']) ? line['body'] : {};
-  const done = work(house, endpoint, body);
-  const response = done
-    ? { status_code: 200, request_id: done.requestId, body: record(done.text) }
-    : { status_code: 400, request_id: house.ids.hex('req_'), body: { error: {} } };
+  const done = work(house, endpoint, { requestId: house.ids.hex('req_'), body });
+  const response =
+    done.ended === 'succeeded'
+      ? { status_code: 200, request_id: done.requestId, body: record(done.text) }
+      : { status_code: 400, request_id: done.requestId, body: { error: {} } };
   return JSON.stringify({
     id: house.ids.hex('batch_req_'),
     custom_id: line['custom_id'],

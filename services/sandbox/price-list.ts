@@ -129,14 +129,28 @@ export const PRICE_LIST: readonly ListedModel[] = [
   claude('claude-opus-4-5-20251101', 'Claude Opus 4.5', ['5', '0.50', '6.25', '10', '25']),
 ];
 
-/** Batches are sold at half price (https://platform.openai.com/docs/pricing, batch, as of 2026-11-21); on bills the model has this behind it. */
-export const BATCH_SUFFIX = ' batch';
+/** On bills the model has this behind it where it worked in a batch. */
+const BATCH_SUFFIX = ' batch';
+
+/**
+ * Batches, at half price: https://platform.openai.com/docs/pricing (batch; it states no price of cached input for these models) and
+ * https://docs.claude.com/en/docs/about-claude/pricing (batch; discounts of the cache come on top), as of 2026-11-21.
+ */
 const BATCH_LIST: readonly ListedModel[] = [
-  openai(`gpt-4o-2024-08-06${BATCH_SUFFIX}`, '', gpt('1.25', '0.625', '5')),
-  openai(`gpt-4o-mini-2024-07-18${BATCH_SUFFIX}`, '', gpt('0.075', '0.0375', '0.30')),
-  openai(`gpt-4.1-mini-2025-04-14${BATCH_SUFFIX}`, '', gpt('0.20', '0.05', '0.80')),
-  openai(`o4-mini-2025-04-16${BATCH_SUFFIX}`, '', gpt('0.55', '0.1375', '2.20')),
-];
+  openai('gpt-4o-2024-08-06', 'gpt-4o', uncached('1.25', '5')),
+  openai('gpt-4o-mini-2024-07-18', 'gpt-4o-mini', uncached('0.075', '0.30')),
+  openai('gpt-4.1-mini-2025-04-14', 'gpt-4.1-mini', uncached('0.20', '0.80')),
+  openai('o4-mini-2025-04-16', 'o4-mini', uncached('0.55', '2.20')),
+  claude('claude-sonnet-4-5-20250929', 'Claude Sonnet 4.5', ['1.5', '0.15', '1.875', '3', '7.5']),
+  claude('claude-haiku-4-5-20251001', 'Claude Haiku 4.5', ['0.5', '0.05', '0.625', '1', '2.5']),
+  claude('claude-opus-4-5-20251101', 'Claude Opus 4.5', ['2.5', '0.25', '3.125', '5', '12.5']),
+].map((entry) => ({ ...entry, model: `${entry.model}${BATCH_SUFFIX}` }));
+
+/** The model's own name, and whether it worked in a batch. */
+export const unbatched = (model: string): { name: string; inBatch: boolean } => {
+  const inBatch = model.endsWith(BATCH_SUFFIX);
+  return { name: inBatch ? model.slice(0, -BATCH_SUFFIX.length) : model, inBatch };
+};
 
 const listed = new Map<string, ListedModel>(
   PRICE_LIST.flatMap((entry) =>
@@ -155,6 +169,12 @@ const pico = new Map<string, bigint>(
 /** The listed model behind a requested name, or undefined: this provider does not sell it. */
 export const findModel = (provider: Provider, name: string): ListedModel | undefined =>
   listed.get(`${provider} ${name}`);
+
+/** What a listed model is sold as in a batch, or undefined: it is not sold so. */
+export const findBatchModel = (provider: Provider, name: string): ListedModel | undefined => {
+  const model = findModel(provider, name);
+  return model && BATCH_LIST.find((entry) => entry.model === `${model.model}${BATCH_SUFFIX}`);
+};
 
 /** Pico-USD of that many tokens. Throws RangeError for a meter the model is not sold by: a silent zero would be a wrong bill. */
 export const picoAmount = (

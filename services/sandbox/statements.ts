@@ -8,6 +8,7 @@ import {
   PROVIDERS,
   type Provider,
   picoAmount,
+  unbatched,
 } from './price-list.ts';
 
 const DAY_MS = 86_400_000;
@@ -52,6 +53,12 @@ export const HONEST = Object.fromEntries(PROVIDERS.map((name) => [name, '0'])) a
 const tampered = (pico: bigint, row: number, addedUsd: string): string =>
   usdOfPico(row === 0 ? pico + picoOfUsd(addedUsd) : pico);
 
+/** `gpt-4o-mini-2024-07-18, input`; other tiers than the standard one stand in front. */
+const openaiLineItem = (model: string, words: string): string => {
+  const { name, inBatch } = unbatched(model);
+  return `${inBatch ? 'batch | ' : ''}${name}, ${words}`;
+};
+
 /** OpenAI's "costs" export: a row for every UTC day, model and kind of token, amounts unrounded. */
 export const openaiStatement = (book: AccountBook, tampering: Tampering): string =>
   stringify(
@@ -62,7 +69,7 @@ export const openaiStatement = (book: AccountBook, tampering: Tampering): string
       end_time_iso: isoSecond(line.dayStartMs + DAY_MS),
       amount_value: tampered(pico, row, tampering.openai),
       amount_currency: 'usd',
-      line_item: `${line.model}, ${words}`,
+      line_item: openaiLineItem(line.model, words),
       project_id: 'proj_sandbox',
       organization_id: 'org-sandbox',
       organization_name: 'Sandbox',
@@ -88,10 +95,10 @@ export const anthropicStatement = (book: AccountBook, tampering: Tampering): str
   stringify(
     priced(book.dayLines('anthropic'), ANTHROPIC_LINES).map(({ line, words, pico }, row) => ({
       usage_date_utc: new Date(line.dayStartMs).toISOString().slice(0, 10),
-      model: findModel('anthropic', line.model)?.statementName ?? line.model,
+      model: findModel('anthropic', unbatched(line.model).name)?.statementName ?? line.model,
       workspace: 'Default',
       api_key: 'sandbox',
-      usage_type: 'message',
+      usage_type: unbatched(line.model).inBatch ? 'batch' : 'message',
       context_window: '≤ 200k',
       token_type: words,
       cost_usd: tampered(pico, row, tampering.anthropic),
@@ -135,7 +142,7 @@ export const plainStatement = (
     ).map(({ line, words, pico }, row) => ({
       day: new Date(line.dayStartMs).toISOString().slice(0, 10),
       provider,
-      model: line.model,
+      model: unbatched(line.model).name,
       meter: words,
       quantity: line.quantities[words as Meter],
       amount_usd: tampered(pico, row, tampering[provider]),
@@ -152,11 +159,12 @@ export function* itemsCsv(book: AccountBook): Generator<string> {
   let rows: string[] = [];
   for (const attempt of book.attempts()) {
     const { provider, provider_request_id, model, quantities, amounts } = itemOf(attempt);
+    const { name } = unbatched(model ?? '');
     for (const meter of METERS) {
       const quantity = quantities[meter];
       if (quantity === undefined) continue;
       rows.push(
-        `${provider},${provider_request_id},${model},${meter},${quantity},${amounts[meter]}\n`,
+        `${provider},${provider_request_id},${name},${meter},${quantity},${amounts[meter]}\n`,
       );
     }
     if (rows.length >= ROWS_A_BATCH) {

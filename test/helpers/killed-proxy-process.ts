@@ -16,10 +16,10 @@ import { startProxy } from '../../services/proxy/main.ts';
 
 /**
  * A proxy of its own process that kills itself with SIGKILL at a very point of the n-th append of an event. Arguments: data
- * directory, point, n. The product knows nothing of it: the log it is given does it.
+ * directory, point, n, and where work that ends later is to be asked about quickly, the first wait in ms. The product knows nothing of it: the log it is given does it.
  * Points: `before` the append, when it is `stored` but not flushed, when it is `durable` and nobody has been told, `never`.
  */
-const [dataDir = '', point = 'never', nth = '1'] = process.argv.slice(2);
+const [dataDir = '', point = 'never', nth = '1', askMs] = process.argv.slice(2);
 
 const die = (): Promise<never> => {
   process.kill(process.pid, 'SIGKILL');
@@ -63,6 +63,9 @@ const proxy = await startProxy({
   clock: systemClock,
   logger: createLogger('proxy', 'silent'),
   metrics: createMetrics('proxy'),
+  ...(askMs === undefined
+    ? {}
+    : { followPace: { baseMs: Number(askMs), maxMs: 2 * Number(askMs) } }),
 });
 await proxy.ready;
 process.send?.({ url: proxy.url });

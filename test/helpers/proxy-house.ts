@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { onTestFinished } from 'vitest';
+import type { UsageEvent } from '../../schemas/usage-event.ts';
 import { houseSecret } from '../../services/platform/config.ts';
 import { openLmdbEventLog } from '../../services/platform/lmdb-event-log.ts';
 import { hashSecret } from '../../services/platform/virtual-key.ts';
-import { putKey, putUpstream } from '../integration/proxy-harness.ts';
+import { putKey, putUpstream, readEvents } from '../integration/proxy-harness.ts';
 
 /** A data directory with the records a proxy needs, as a back office would have left them; the back office itself is not running. */
 export interface ProxyHouse {
@@ -46,6 +47,16 @@ export const createProxyHouse = async (
   writeFileSync(configPath, JSON.stringify(config));
   const logDirectory = join(dataDir, 'log', 'proxy-1');
   return { directory, dataDir, logDirectory, configPath };
+};
+
+/** The events of its proxy's log, while that does not run. */
+export const eventsOf = async (house: ProxyHouse): Promise<UsageEvent[]> => {
+  const log = await openLmdbEventLog({ directory: house.logDirectory, name: 'proxy-1' });
+  try {
+    return await readEvents(log);
+  } finally {
+    await log.close();
+  }
 };
 
 export interface ProxyProcess {

@@ -107,6 +107,11 @@ const openPage = async (path = '/', viewport = { width: 1440, height: 900 }) => 
     }),
     biller: { plan: nothing, push: nothing, verify: nothing, planChargebee: nothing },
     reconciler: { importStatement: nothing, reconcile: nothing },
+    rerater: { run: async function* () {} },
+    periods: {
+      openItems: async () => ({ unrated: 0, quarantined: 0, not_rated_yet: 0 }),
+      runAlone: (work) => work(),
+    },
     clock: systemClock,
   });
   const page = await browser.newPage({ viewport });

@@ -1,14 +1,15 @@
 import type { Socket } from 'node:net';
-import { expect } from 'vitest';
+import type { UsageEvent } from '../../schemas/usage-event.ts';
+import type { EventLog } from '../../services/platform/event-log.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import {
   call,
   putKey,
   putUpstream,
-  readEvents,
   startTestProxy,
   startUpstream,
   until,
+  untilEvents,
 } from './proxy-harness.ts';
 
 /** A proxy in front of one upstream of the test's own making. */
@@ -57,15 +58,38 @@ export const untilMetric = (url: string, line: string): Promise<true> =>
     return reply.body.toString().includes(line) || undefined;
   });
 
-/** Waits until there are so many events; fails when there are more. */
-export const untilEvents = async (localLog: Parameters<typeof readEvents>[0], count: number) => {
-  const events = await until(async () => {
-    const found = await readEvents(localLog);
-    return found.length >= count ? found : undefined;
-  });
-  expect(events).toHaveLength(count);
-  return events;
-};
-
-export const oneEvent = async (localLog: Parameters<typeof readEvents>[0]) =>
+/** Waits for the one event there is to be. */
+export const oneEvent = async (localLog: EventLog): Promise<UsageEvent | undefined> =>
   (await untilEvents(localLog, 1))[0];
+
+/** Bytes of streams, whose every one the tests decide. */
+export const STREAM = { 'content-type': 'text/event-stream' };
+export const sse = (json: string): string => `data: ${json}\n\n`;
+
+/** A chat that is answered in a stream: three words, then what they cost. */
+export const chatOf = (content: string): string =>
+  JSON.stringify({
+    model: 'gpt-4o',
+    stream: true,
+    max_tokens: 500,
+    messages: [{ role: 'user', content }],
+  });
+export const FIRST = sse(
+  '{"model":"gpt-4o","choices":[{"index":0,"delta":{"content":"one two three"}}],"usage":null}',
+);
+export const USAGE = '{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150}';
+export const LAST = `${sse(`{"model":"gpt-4o","choices":[],"usage":${USAGE}}`)}data: [DONE]\n\n`;
+
+/** An upstream of Anthropic's dialect, and a call to it. */
+export const ANTHROPIC = {
+  id: 'anthropic',
+  provider: 'anthropic',
+  dialect: 'anthropic',
+  models: ['claude-*'],
+};
+export const MESSAGES = JSON.stringify({
+  model: 'claude-sonnet-4-5',
+  stream: true,
+  max_tokens: 9000,
+  messages: [{ role: 'user', content: 'count the boats' }],
+});

@@ -168,22 +168,24 @@ test('case 24 · a batch nobody asks about again is charged all the same', async
   ]);
 });
 
-/** A log that goes away at its nth append of facts that ended later: nothing of that append or of later ones is there. */
-const dyingLog = (log: EventLog, dieAt: number): EventLog => {
+/** A log that goes away at its nth append from the batch's acceptance on: nothing of that append or of later ones is there. */
+const dyingLog = (log: EventLog, dieAt: number): { log: EventLog; died: () => boolean } => {
   let appends = 0;
-  return Object.create(log, {
+  const dying = Object.create(log, {
     subscribe: { value: log.subscribe.bind(log) },
     read: { value: log.read.bind(log) },
     ranges: { value: log.ranges.bind(log) },
     committed: { value: log.committed.bind(log) },
     append: {
       value: (entries: Parameters<EventLog['append']>[0]) => {
-        if (entries.some(({ topic }) => topic === TOPICS.pendingOperations.name)) appends += 1;
+        const accepts = entries.some(({ topic }) => topic === TOPICS.pendingOperations.name);
+        if (accepts || appends > 0) appends += 1;
         const never = { stored: new Promise<never>(() => undefined) };
         return appends >= dieAt ? { ...never, durable: never.stored } : log.append(entries);
       },
     },
   }) as EventLog;
+  return { log: dying, died: () => appends >= dieAt };
 };
 
 test.each([2, 3, 4, 5])(
@@ -192,16 +194,13 @@ test.each([2, 3, 4, 5])(
     const provider = await startUpstream(batchProvider({ looks: 0 }));
     const log = createMemoryEventLog('proxy-1');
     // Of its own accord it is never closed: like a process that was killed, it just does nothing more.
-    const { url } = await start(provider.url, dyingLog(log, dieAt));
+    const dying = dyingLog(log, dieAt);
+    const { url } = await start(provider.url, dying.log);
     await call(`${url}/openai/v1/batches`, CREATE);
+    await until(() => dying.died() || undefined);
     // Appends: acceptance, three groups of items, the end. Before the nth there are these events.
-    const before = [1, 201, 401, 451][dieAt - 2] ?? 0;
-    await until(async () =>
-      (await readEvents(log)).length === before &&
-      provider.seen.some(({ url: path }) => path.endsWith('/content'))
-        ? true
-        : undefined,
-    );
+    const before = [1, 201, 401, 451][dieAt - 2];
+    expect(await readEvents(log)).toHaveLength(before ?? 0);
     await start(provider.url, log);
     const events = await untilSettled(log);
     expect(events).toHaveLength(452);
@@ -310,4 +309,73 @@ test("Anthropic's message batches: items by their results, errored and expired o
     provider_completed_at: '2026-11-21T20:00:00.123Z',
     classes: { input_uncached: '70', cache_read: '30', output_text: '12' },
   });
+});
+
+/** Results whose nth download is `downloads[n - 1]`; an array of lines breaks off after them, a number is a refusal. The last one stays. */
+const resultsOf = (downloads: (string | string[] | number)[]) => {
+  const jobs = batchProvider({ looks: 0 });
+  let asked = 0;
+  return (req: IncomingMessage, res: ServerResponse): void => {
+    if (!req.url?.endsWith('/content')) {
+      jobs(req, res);
+      return;
+    }
+    const now = downloads[Math.min(asked, downloads.length - 1)] ?? 404;
+    asked += 1;
+    if (typeof now === 'number') {
+      json(res, {}, now);
+      return;
+    }
+    res.writeHead(200, { 'content-type': 'application/octet-stream' });
+    if (typeof now === 'string') res.end(now);
+    else res.write(now.join(''), () => setTimeout(() => res.socket?.destroy(), 20));
+  };
+};
+const linesOf = (numbers: readonly number[]): string[] => numbers.map((n) => `${item(n)}\n`);
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n + 1);
+
+/** Runs a batch with these downloads to its end. */
+const runBatch = async (downloads: (string | string[] | number)[]): Promise<UsageEvent[]> => {
+  const provider = await startUpstream(resultsOf(downloads));
+  const log = createMemoryEventLog('proxy-1');
+  const { url } = await start(provider.url, log);
+  await call(`${url}/openai/v1/batches`, CREATE);
+  return untilSettled(log);
+};
+
+test('case 24 · results that break off and come in another order the next time lose no item and double none', async () => {
+  const backwards = linesOf(upTo(450).reverse());
+  const events = await runBatch([
+    // One group of 200 is written, with its marker; the file backwards has other lines there.
+    linesOf(upTo(300)),
+    backwards.slice(0, 320),
+    linesOf(upTo(450).map((n) => ((n + 100) % 450) + 1)).join(''),
+  ]);
+  expect(events).toHaveLength(452);
+  expect(new Set(events.map(({ event_id }) => event_id)).size).toBe(452);
+  expect(inputOf(events)).toBe(INPUT_OF_450);
+});
+
+test('case 24 · results that are refused for a while are read when they are there', async () => {
+  const events = await runBatch([404, 429, 500, 401, 404, linesOf(upTo(2)).join('')]);
+  expect(events.map(({ ending }) => ending)).toEqual([
+    'pending',
+    'reported',
+    'reported',
+    'not_billed',
+  ]);
+});
+
+test('results that are gone leave an unknown batch, not a free one', async () => {
+  const events = await runBatch([410]);
+  expect(events.map(({ ending }) => ending)).toEqual(['pending', 'unknown']);
+});
+
+test('the same custom_id twice is two items', async () => {
+  const twice = item(2).replace('mine-2', 'mine-1');
+  const events = await runBatch([`${item(1)}\n${twice}\n`]);
+  const items = events.filter(({ ending }) => ending === 'reported');
+  expect(items.map(({ classes }) => classes.input_uncached)).toEqual(['101', '102']);
+  expect(new Set(events.map(({ event_id }) => event_id)).size).toBe(4);
+  expect(new Set(items.map(({ attempt_id }) => attempt_id)).size).toBe(2);
 });

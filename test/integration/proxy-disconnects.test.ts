@@ -4,11 +4,17 @@ import { expect, test } from 'vitest';
 import { TOPICS } from '../../schemas/topics.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import {
+  ANTHROPIC,
   callAndLeave,
   callToLeave,
+  chatOf,
+  FIRST,
   house,
+  LAST,
+  MESSAGES,
   oneEvent,
-  untilEvents,
+  STREAM,
+  sse,
   untilMetric,
 } from './endings-house.ts';
 import {
@@ -21,34 +27,11 @@ import {
   startTestProxy,
   startUpstream,
   until,
+  untilEvents,
 } from './proxy-harness.ts';
 
 /** Goal: whenever a client goes, each attempt has one event that says what is known. Method: an upstream whose every byte the test decides. */
-const CHAT = JSON.stringify({
-  model: 'gpt-4o',
-  stream: true,
-  max_tokens: 500,
-  messages: [{ role: 'user', content: 'count the boats on the river, please' }],
-});
-const USAGE = '{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150}';
-const sse = (json: string): string => `data: ${json}\n\n`;
-const FIRST = sse(
-  '{"model":"gpt-4o","choices":[{"index":0,"delta":{"content":"one two three"}}],"usage":null}',
-);
-const LAST = `${sse(`{"model":"gpt-4o","choices":[],"usage":${USAGE}}`)}data: [DONE]\n\n`;
-const STREAM = { 'content-type': 'text/event-stream' };
-const ANTHROPIC = {
-  id: 'anthropic',
-  provider: 'anthropic',
-  dialect: 'anthropic',
-  models: ['claude-*'],
-};
-const MESSAGES = JSON.stringify({
-  model: 'claude-sonnet-4-5',
-  stream: true,
-  max_tokens: 9000,
-  messages: [{ role: 'user', content: 'count the boats' }],
-});
+const CHAT = chatOf('count the boats on the river, please');
 const MESSAGE_START = sse(
   '{"type":"message_start","message":{"model":"claude-sonnet-4-5","usage":{"input_tokens":70,"cache_read_input_tokens":5,"cache_creation_input_tokens":900,"cache_creation":{"ephemeral_5m_input_tokens":600,"ephemeral_1h_input_tokens":300},"output_tokens":1}}}',
 );
@@ -89,19 +72,21 @@ test('case 2 · a drain reads 64 MiB and no more: an endless answer is given up 
     sse(`{"choices":[{"index":0,"delta":{"content":""}}],"pad":"${'x'.repeat(1_000_000)}"}`),
   );
   let sent = 0;
+  let pour = (): void => undefined;
   const { url, localLog } = await house((_req, res) => {
     res.writeHead(200, STREAM);
     res.write(FIRST);
-    const pour = (): void => {
+    pour = () => {
       while (!res.destroyed) {
         sent += chunk.length;
         if (!res.write(chunk)) return void res.once('drain', pour);
       }
     };
-    // Not before the client has gone: then every byte is read for nobody.
-    setTimeout(pour, 50);
   });
   await callAndLeave(`${url}/v1/chat/completions`, CHAT);
+  // Not before the proxy knows that the client has gone: then every byte is read for nobody.
+  await untilMetric(url, 'proxy_drains{service="proxy"} 1');
+  pour();
   expect(await oneEvent(localLog)).toMatchObject({
     ending: 'estimated',
     error_kind: 'client_left',

@@ -4,15 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ProcessConfigSchema } from '../../schemas/house-config.ts';
-import type { UsageEvent } from '../../schemas/usage-event.ts';
 import { checkDurability } from '../../services/cli/check-durability.ts';
 import { openLmdbEventLog } from '../../services/platform/lmdb-event-log.ts';
 import { volatileFileSystem } from '../../services/platform/log-room.ts';
 import { eventually } from '../contract/event-log-kit.ts';
 import type { ProxyHouse } from '../helpers/proxy-house.ts';
-import { createProxyHouse, runProxy } from '../helpers/proxy-house.ts';
+import { createProxyHouse, eventsOf, runProxy } from '../helpers/proxy-house.ts';
 import { runCli } from '../helpers/run-cli.ts';
-import { call, readEvents, startUpstream } from './proxy-harness.ts';
+import { call, startUpstream } from './proxy-harness.ts';
 
 const CHAT = '/openai/v1/chat/completions';
 const bodyOf = (note: string): string =>
@@ -38,15 +37,6 @@ const newDirectory = (parent = tmpdir()): string => {
     rmSync(directory, { recursive: true, force: true });
   });
   return directory;
-};
-
-const eventsOf = async (house: ProxyHouse): Promise<UsageEvent[]> => {
-  const log = await openLmdbEventLog({ directory: house.logDirectory, name: 'proxy-1' });
-  try {
-    return await readEvents(log);
-  } finally {
-    await log.close();
-  }
 };
 
 /** The largest size of a file the process may write from now on: what lies beyond is written short and then refused. */

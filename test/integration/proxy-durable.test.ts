@@ -2,13 +2,12 @@ import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { UsageEvent } from '../../schemas/usage-event.ts';
-import { openLmdbEventLog } from '../../services/platform/lmdb-event-log.ts';
 import type { ProxyHouse, ProxyProcess } from '../helpers/proxy-house.ts';
-import { createProxyHouse, runProxy } from '../helpers/proxy-house.ts';
+import { createProxyHouse, eventsOf, runProxy } from '../helpers/proxy-house.ts';
 import type { SystemCall } from '../helpers/system-calls.ts';
 import { attachTracer, readSystemCalls, traced, whyNoTrace } from '../helpers/system-calls.ts';
 import type { RawReply } from './proxy-harness.ts';
-import { call, readEvents, startUpstream } from './proxy-harness.ts';
+import { call, startUpstream } from './proxy-harness.ts';
 
 /**
  * What "durable" means is a matter of system calls and their order, so this looks at them, on the process that a user runs. LMDB
@@ -55,16 +54,6 @@ const bodyOf = (stream: boolean): string =>
 const end = async (proxy: ProxyProcess): Promise<number | null> => {
   proxy.child.kill('SIGTERM');
   return proxy.ended;
-};
-
-/** The events of a log whose proxy does not run. */
-const eventsOf = async (house: ProxyHouse): Promise<UsageEvent[]> => {
-  const log = await openLmdbEventLog({ directory: house.logDirectory, name: 'proxy-1' });
-  try {
-    return await readEvents(log);
-  } finally {
-    await log.close();
-  }
 };
 
 /** One call through a traced proxy, and the system calls of the proxy's whole life. */

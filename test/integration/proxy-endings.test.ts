@@ -2,7 +2,17 @@ import type { Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { TOPICS } from '../../schemas/topics.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
-import { callAndLeave, house, oneEvent, untilMetric } from './endings-house.ts';
+import {
+  callAndLeave,
+  chatOf,
+  FIRST,
+  house,
+  LAST,
+  oneEvent,
+  sse,
+  USAGE,
+  untilMetric,
+} from './endings-house.ts';
 import {
   call,
   putKey,
@@ -15,18 +25,7 @@ import {
 } from './proxy-harness.ts';
 
 const CANARY = 'canary-prompt-7f3a9c';
-const CHAT = JSON.stringify({
-  model: 'gpt-4o',
-  stream: true,
-  max_tokens: 500,
-  messages: [{ role: 'user', content: CANARY }],
-});
-const USAGE = '{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150}';
-const sse = (json: string): string => `data: ${json}\n\n`;
-const FIRST = sse(
-  '{"model":"gpt-4o","choices":[{"index":0,"delta":{"content":"one two three"}}],"usage":null}',
-);
-const LAST = `${sse(`{"model":"gpt-4o","choices":[],"usage":${USAGE}}`)}data: [DONE]\n\n`;
+const CHAT = chatOf(CANARY);
 const MESSAGE_START = `event: message_start\n${sse('{"type":"message_start","message":{"model":"claude-sonnet-4-5","usage":{"input_tokens":70,"cache_read_input_tokens":5,"output_tokens":1}}}')}`;
 const TEXT_DELTA = `event: content_block_delta\n${sse('{"type":"content_block_delta","delta":{"type":"text_delta","text":"one two three"}}')}`;
 

@@ -13,6 +13,7 @@ import {
   startTestProxy,
   startUpstream,
   until,
+  untilEvents,
 } from './proxy-harness.ts';
 
 const PACE = { baseMs: 20, maxMs: 40 };
@@ -56,7 +57,7 @@ const json = (res: ServerResponse, body: string, status = 200): void => {
 const house = async (
   accepted: string,
   looks: (string | number)[],
-  over: { localLog?: EventLog; upstream?: object } = {},
+  over: { localLog?: EventLog; upstream?: object; followPace?: typeof PACE } = {},
 ) => {
   const office = createMemoryEventLog('office');
   let look = 0;
@@ -71,17 +72,11 @@ const house = async (
   await putKey(office);
   const running = await startTestProxy({
     office,
-    followPace: PACE,
+    followPace: over.followPace ?? PACE,
     ...(over.localLog ? { localLog: over.localLog } : {}),
   });
   return { office, provider, ...running };
 };
-
-const untilEvents = (log: EventLog, count: number) =>
-  until(async () => {
-    const events = await readEvents(log);
-    return events.length >= count ? events : undefined;
-  });
 
 /** What is left of the log of pending work when tombstones are taken into account. */
 const stillPending = async (log: EventLog): Promise<string[]> => {
@@ -122,22 +117,28 @@ test('case 23 · a background response nobody looks at again is charged once, wh
   );
 });
 
-test('case 23 · fifty looks of the client at a background response add no charge', async () => {
-  const { url, localLog } = await house(response('queued'), [
-    ...Array<string>(30).fill(response('in_progress')),
-    DONE,
-  ]);
-  await call(`${url}/openai/v1/responses`, ask());
-  for (let look = 0; look < 50; look += 1) {
-    expect((await call(`${url}/openai/v1/responses/${ID}`, null, { method: 'GET' })).status).toBe(
-      200,
-    );
-  }
-  await untilEvents(localLog, 2);
-  await call(`${url}/openai/v1/responses/${ID}`, null, { method: 'GET' });
-  const events = await readEvents(localLog);
-  expect(events.map(({ ending }) => ending)).toEqual(['pending', 'reported']);
-});
+test.each([
+  ['of OpenAI', ID],
+  ['of a host whose ids say nothing', '7f1c9e52-2d63-4a58-9a3f-0c1f2e3d4b5a'],
+])(
+  'case 23 · fifty looks of the client at a background response %s add no charge',
+  async (_whose, id) => {
+    const named = (body: string): string => body.replace(ID, id);
+    const { url, localLog } = await house(named(response('queued')), [
+      ...Array<string>(30).fill(named(response('in_progress'))),
+      named(DONE),
+    ]);
+    await call(`${url}/openai/v1/responses`, ask());
+    const path = `${url}/openai/v1/responses/${id}`;
+    for (let look = 0; look < 50; look += 1) {
+      expect((await call(path, null, { method: 'GET' })).status).toBe(200);
+    }
+    await untilEvents(localLog, 2);
+    await call(path, null, { method: 'GET' });
+    const events = await readEvents(localLog);
+    expect(events.map(({ ending }) => ending)).toEqual(['pending', 'reported']);
+  },
+);
 
 test('a proxy that is started again takes up what the one before it had taken on', async () => {
   const localLog = createMemoryEventLog('proxy-1');
@@ -177,6 +178,17 @@ test('work the provider knows nothing of any more ends unknown, with an alarm', 
   expect(settled?.provider_completed_at).toBeUndefined();
   expect(await metrics.render()).toMatch(/outcome="given_up".*\} 1/);
   expect(await stillPending(localLog)).toEqual([]);
+});
+
+test('case 23 · work that is not found at first, or now and then, or cannot be asked about, is followed on', async () => {
+  const { url, localLog } = await house(
+    response('queued'),
+    [404, 404, 404, 401, 403, response('in_progress'), 404, 429, 500, 404, 404, DONE],
+    { followPace: { baseMs: 2, maxMs: 2_000 } },
+  );
+  await call(`${url}/openai/v1/responses`, ask());
+  const [, settled] = await untilEvents(localLog, 2);
+  expect(settled).toMatchObject({ ending: 'reported', classes: CLASSES });
 });
 
 test('nothing of the prompt is in the record of pending work', async () => {

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { Budget, BudgetSignal } from '../../schemas/budget.ts';
 import type { ControlRecord } from '../../schemas/control-record.ts';
 import { UpstreamSchema, VirtualKeySchema } from '../../schemas/control-record.ts';
@@ -73,6 +73,16 @@ export const readEvents = async (log: EventLog): Promise<UsageEvent[]> => {
     return decoded.value.data;
   });
   return events.sort((a, b) => a.sequence - b.sequence);
+};
+
+/** Waits until a log has so many usage events; fails when there are more. */
+export const untilEvents = async (log: EventLog, count: number): Promise<UsageEvent[]> => {
+  const events = await until(async () => {
+    const found = await readEvents(log);
+    return found.length >= count ? found : undefined;
+  });
+  expect(events).toHaveLength(count);
+  return events;
 };
 
 export const putRecord = async (

@@ -12,7 +12,7 @@ import {
   readEvents,
   startTestProxy,
   startUpstream,
-  until,
+  untilEvents,
 } from './proxy-harness.ts';
 
 /** One streamed chat over HTTP/2 without a word of HTTP/1; `onData` sees each piece. */
@@ -38,10 +38,7 @@ test('a caller over HTTP/2 that leaves in the middle is drained like any other',
   const house = await startClientsHouse();
   const directive = 'input=100 output=40 chunks=20 chunk_ms=10';
   await stream(house.url, directive, (leave) => leave());
-  const [event] = await until(async () => {
-    const events = await readEvents(house.localLog);
-    return events.length > 0 ? events : undefined;
-  });
+  const [event] = await untilEvents(house.localLog, 1);
   expect(event).toMatchObject({
     ending: 'drained',
     error_kind: 'client_left',

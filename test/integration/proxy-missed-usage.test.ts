@@ -1,8 +1,8 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import { startSandbox } from '../../services/sandbox/main.ts';
-import { house, oneEvent, untilEvents } from './endings-house.ts';
-import { call, putKey, putUpstream, startTestProxy } from './proxy-harness.ts';
+import { ANTHROPIC, house, MESSAGES, oneEvent, STREAM, sse } from './endings-house.ts';
+import { call, putKey, putUpstream, startTestProxy, untilEvents } from './proxy-harness.ts';
 
 /** Goal: usage that was stated is never missed, and usage that was not is never taken for zero. Method: replies byte for byte, and a sandbox. */
 const CHAT = JSON.stringify({
@@ -11,20 +11,6 @@ const CHAT = JSON.stringify({
 });
 const CHAT_PATH = '/openai/v1/chat/completions';
 const JSON_TYPE = { 'content-type': 'application/json' };
-const STREAM = { 'content-type': 'text/event-stream' };
-const sse = (json: string): string => `data: ${json}\n\n`;
-const ANTHROPIC = {
-  id: 'anthropic',
-  provider: 'anthropic',
-  dialect: 'anthropic',
-  models: ['claude-*'],
-};
-const MESSAGES = JSON.stringify({
-  model: 'claude-sonnet-4-5',
-  stream: true,
-  max_tokens: 9000,
-  messages: [{ role: 'user', content: 'count the boats' }],
-});
 
 /** Answers each call with the next of these bodies. */
 const answering = (bodies: string[]) =>

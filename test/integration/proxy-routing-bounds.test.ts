@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { call, startUpstream, until } from './proxy-harness.ts';
+import { callToLeave } from './endings-house.ts';
+import { call, startUpstream, until, untilEvents } from './proxy-harness.ts';
 import {
   always,
   ask,
   chat,
-  eventsOf,
   inShort,
   openSandbox,
   REPLY,
@@ -65,7 +65,7 @@ test('case 9 · once the client has left no target is tried any more, and every 
   await gone;
   await until(async () => (await drains()) || undefined);
   held[0]?.end();
-  const events = await eventsOf(house, 1);
+  const events = await untilEvents(house.localLog, 1);
   await until(async () =>
     /calls_in_flight\{[^}]*\} 0/.test(await house.metrics.render()) ? true : undefined,
   );
@@ -82,7 +82,7 @@ test('case 9 · a client that leaves while the next attempt waits for its turn e
       socket = made;
     },
   }).catch(() => undefined);
-  await eventsOf(house, 1);
+  await untilEvents(house.localLog, 1);
   socket?.destroy();
   await gone;
   await until(async () =>
@@ -116,7 +116,7 @@ describe('a hedge', () => {
     // The client has its answer; the loser is still being generated, and is drained to its usage.
     await until(slow.asked);
     slow.answer();
-    const events = await eventsOf(house, 2);
+    const events = await untilEvents(house.localLog, 2);
     expect(events.map(inShort)).toEqual(['hedge fast 200 reported', 'primary slow 200 drained']);
     expect(events[1]).toMatchObject({
       error_kind: 'hedge_lost',
@@ -138,7 +138,7 @@ describe('a hedge', () => {
     await until(() => first.asked() && second.asked());
     first.answer();
     expect((await reply).status).toBe(200);
-    const events = (await eventsOf(house, 2)).toSorted(
+    const events = (await untilEvents(house.localLog, 2)).toSorted(
       (a, b) => a.attempt_number - b.attempt_number,
     );
     const [one, two] = events.map(({ attempt_role, ending, error_kind, upstream }) => ({
@@ -168,7 +168,7 @@ describe('a hedge', () => {
     only.answer();
     expect((await reply).status).toBe(200);
     only.answer();
-    const events = await eventsOf(house, 2);
+    const events = await untilEvents(house.localLog, 2);
     expect(events.map((event) => event.attempt_role).toSorted()).toEqual(['hedge', 'primary']);
     expect(only.seen).toHaveLength(2);
   });
@@ -182,16 +182,16 @@ describe('a hedge', () => {
     );
     const reply = ask(house.url, chat());
     await until(() => bad.seen[0]);
-    await eventsOf(house, 1);
+    await untilEvents(house.localLog, 1);
     slow.answer();
     expect((await reply).status).toBe(200);
-    expect((await eventsOf(house, 2)).map(inShort)).toEqual([
+    expect((await untilEvents(house.localLog, 2)).map(inShort)).toEqual([
       'hedge bad 500 not_billed',
       'primary slow 200 reported',
     ]);
   });
 
-  test('does not go out once the answer has begun, nor when the client has left', async () => {
+  test('does not go out once the answer has begun', async () => {
     const a = await startUpstream((_req, res) => {
       res.writeHead(200, { 'content-type': 'text/event-stream' });
       res.flushHeaders();
@@ -202,6 +202,22 @@ describe('a hedge', () => {
       { steps: [step('a'), step('b')], hedge_after_ms: 50 },
     );
     expect((await ask(house.url, chat('', { stream: true }))).status).toBe(200);
+    expect(a.seen).toHaveLength(1);
+  });
+
+  test('does not go out when the client has left, although the attempt is drained', async () => {
+    const a = await startUpstream((req, res) => {
+      // Longer than the hedge would have waited.
+      setTimeout(() => always(200)(req, res, ''), 600);
+    });
+    const house = await routedHouse(
+      { a: { base_url: a.url }, b: { base_url: a.url } },
+      { steps: [step('a'), step('b')], hedge_after_ms: 300 },
+    );
+    const leave = callToLeave(`${house.url}/v1/chat/completions`, chat());
+    await until(() => a.seen.length > 0);
+    leave();
+    expect((await untilEvents(house.localLog, 1)).map(inShort)).toEqual(['primary a 200 drained']);
     expect(a.seen).toHaveLength(1);
   });
 });

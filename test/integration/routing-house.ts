@@ -13,7 +13,6 @@ import {
   readEvents,
   startTestProxy,
   type startUpstream,
-  until,
 } from './proxy-harness.ts';
 
 /** A pretend provider that ends with the test. */
@@ -79,13 +78,3 @@ export const ask = (url: string, body: string, path = '/v1/chat/completions') =>
 /** What an attempt was, in short: `primary a 429 not_billed`. */
 export const inShort = (event: UsageEvent): string =>
   `${event.attempt_role} ${event.upstream} ${event.http_status ?? event.error_kind} ${event.ending}`;
-
-/** Waits until there are so many events. */
-export const eventsOf = (
-  house: { events: () => Promise<UsageEvent[]> },
-  count: number,
-): Promise<UsageEvent[]> =>
-  until(async () => {
-    const events = await house.events();
-    return events.length >= count ? events : undefined;
-  });

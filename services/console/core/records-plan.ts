@@ -2,6 +2,7 @@ import type { Budget } from '../../../schemas/budget.ts';
 import type {
   BillingMapping,
   ControlRecord,
+  PeriodState,
   Route,
   Tenant,
   Upstream,
@@ -207,7 +208,10 @@ export const planRecords = (wanted: WantedRecords, inForce: RecordsInForce): Con
 };
 
 /** Whether the newest word about a record is this one. */
-export const isInForce = (record: ControlRecord, inForce: RecordsInForce): boolean => {
+export const isInForce = (
+  record: ControlRecord,
+  inForce: RecordsInForce & { readonly periods: ReadonlyMap<string, PeriodState> },
+): boolean => {
   const maps = {
     tenant: inForce.tenants,
     key: inForce.keys,
@@ -215,6 +219,7 @@ export const isInForce = (record: ControlRecord, inForce: RecordsInForce): boole
     route: inForce.routes,
     budget: inForce.budgets,
     mapping: inForce.mappings,
+    period: inForce.periods,
   };
   const current: unknown = maps[record.kind].get(record.id);
   return record.deleted

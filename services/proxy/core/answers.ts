@@ -26,6 +26,12 @@ export interface Refusal {
   retryAfterS?: number;
 }
 
+export const UNREACHABLE: Refusal = {
+  status: 502,
+  code: 'upstream_unreachable',
+  message: 'The upstream could not be reached or broke the connection before it answered.',
+};
+
 const OPENAI_TYPES: Partial<Record<Refusal['code'], string>> = {
   invalid_api_key: 'authentication_error',
   budget_exceeded: 'insufficient_quota',

@@ -72,7 +72,7 @@ export const batchState = (operation: PendingOperation, body: unknown): BatchSta
 
 /** One line of results. */
 export interface BatchItem {
-  /** Tells items of one batch apart, the same in every reading. Holds the caller's own id: only ever hashed. */
+  /** Tells items of one batch apart, wherever in the file they stand. Holds what the caller wrote: only ever hashed. */
   label: string;
   flavour: Flavour;
   statement: Statement;
@@ -122,7 +122,7 @@ const openAiItem = (flavour: Flavour, source: string, line: JsonObject) => {
 export const readItem = (
   operation: PendingOperation,
   flavour: Flavour,
-  at: { file: FileName; line: number; source: string },
+  at: { file: FileName; source: string },
 ): BatchItem => {
   let line: JsonObject | null = null;
   try {
@@ -131,9 +131,7 @@ export const readItem = (
     line = null;
   }
   const ownId = asWord(line?.['custom_id'], 1024);
-  // Not every host insists that the caller's ids are unique; the provider's own are.
-  const given = asWord(line?.['id'], 200) ?? '';
-  const label = ownId === undefined ? `line/${at.file}/${at.line}` : `item/${ownId}/${given}`;
+  const label = ownId === undefined ? `line/${at.source}` : `item/${at.file}/${ownId}`;
   if (!line) return { label, flavour, statement: NOTHING, failed: false };
   const read = operation.operation === 'anthropic_batch' ? anthropicItem : openAiItem;
   return { label, flavour, ...read(flavour, at.source, line) };

@@ -21,23 +21,49 @@ export type Step =
 
 /** The provider has no such work (any more). */
 const GONE = new Set([404, 410]);
-/** In a row: a new one may not be everywhere yet, and a gateway on the way says so now and then of what is there. */
+/** At least, and with nothing else in between: new work may not be everywhere yet, and a gateway on the way says so now and then. */
 const GONE_TRIES = 3;
 
-/** How often in a row the provider has said that there is no such work, this answer included. */
-export const timesGone = (before: number, status: number | null): number => {
-  if (status === null) return before;
-  return GONE.has(status) ? before + 1 : 0;
+/** What answers so far have come to. `goneSinceMs`: monotonic ms, null unless the last answer was that there is no such work. */
+export interface Asked {
+  /** Answers that said something about the work. Refusals and faults do not: they pass. */
+  told: number;
+  gone: number;
+  goneSinceMs: number | null;
+}
+
+export const NOT_ASKED: Asked = { told: 0, gone: 0, goneSinceMs: null };
+
+/** @param status of the answer, null when none came. A refusal or fault neither ends nor prolongs "no such work". */
+export const askedOnce = (asked: Asked, status: number | null, nowMs: number): Asked => {
+  if (status === 200) return { told: asked.told + 1, gone: 0, goneSinceMs: null };
+  if (status === null || !GONE.has(status)) return asked;
+  return {
+    told: asked.told + 1,
+    gone: asked.gone + 1,
+    goneSinceMs: asked.goneSinceMs ?? nowMs,
+  };
 };
+
+/** Whether "no such work" has been said often and long enough to be believed. */
+export const isGone = ({
+  asked: { gone, goneSinceMs },
+  nowMs,
+  goneMs,
+}: {
+  asked: Asked;
+  nowMs: number;
+  goneMs: number;
+}): boolean => gone >= GONE_TRIES && goneSinceMs !== null && nowMs - goneSinceMs >= goneMs;
 
 /**
  * Decides about a single call asked for again (not about a batch's results).
- * @param at `tries`: questions so far, this one included; `gone`: see `timesGone`.
+ * @param at `asked`: this question included. `goneMs`: so long must nothing else than "no such work" have been said.
  */
 export const decideStep = (
   operation: PendingOperation,
   answer: Answer,
-  at: { tries: number; gone: number; now: string },
+  at: { asked: Asked; now: string; nowMs: number; goneMs: number },
 ): Step => {
   const { statement } = answer;
   const answered =
@@ -47,10 +73,10 @@ export const decideStep = (
     return { next: 'settle' };
   }
   if (at.now >= operation.deadline) return { next: 'give_up', why: 'deadline' };
-  if (at.gone >= GONE_TRIES) return { next: 'give_up', why: 'gone' };
+  if (isGone(at)) return { next: 'give_up', why: 'gone' };
   if (
     operation.corrects &&
-    at.tries >= CORRECTION_TRIES_MAX &&
+    at.asked.told >= CORRECTION_TRIES_MAX &&
     !isUnderWay(statement.finishReason)
   ) {
     return { next: 'give_up', why: 'tries' };

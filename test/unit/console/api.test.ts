@@ -18,6 +18,10 @@ const ROUTES = [
   ['POST', '/api/v1/billing/plan'],
   ['POST', '/api/v1/billing/push'],
   ['POST', '/api/v1/billing/verify'],
+  ['POST', '/api/v1/rerate'],
+  ['GET', '/api/v1/periods/states'],
+  ['POST', '/api/v1/periods/close'],
+  ['POST', '/api/v1/periods/reopen'],
 ] as const;
 
 const login = async (url: string, token: string) =>

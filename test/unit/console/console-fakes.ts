@@ -63,6 +63,15 @@ export const openConsole = async (over: Partial<ConsoleDeps> = {}) => {
       planChargebee: note('planChargebee'),
     },
     reconciler: { importStatement: note('importStatement'), reconcile: note('reconcile') },
+    rerater: {
+      run: async function* (request) {
+        yield await note('rerate')(request);
+      },
+    },
+    periods: {
+      openItems: async () => ({ unrated: 0, quarantined: 0, not_rated_yet: 0 }),
+      runAlone: (work) => work(),
+    },
     pepper: 'pepper',
     resolveSecret: () => `rk_${'A'.repeat(12)}_${'b'.repeat(32)}`,
     clock: systemClock,

@@ -17,6 +17,7 @@ import { promptPieces, requestFacts } from '../../../services/proxy/core/request
 import { retryWaitMs } from '../../../services/proxy/core/retry.ts';
 import { routeOf, upstreamForModel, upstreamPath } from '../../../services/proxy/core/route.ts';
 import { isPublicAddress } from '../../../services/proxy/safe-connect.ts';
+import { attemptOf } from './attempt-fixtures.ts';
 
 const KEY = VirtualKeySchema.parse({
   id: 'k',
@@ -27,28 +28,11 @@ const KEY = VirtualKeySchema.parse({
   bind: { team: 'red', campaign: 'x1' },
 });
 
-const ATTEMPT: AttemptRecord = {
-  request_id: '019aa000-0000-7000-8000-000000000001',
-  attempt_id: '019aa000-0000-7000-8000-000000000002',
-  attempt_number: 1,
-  attempt_role: 'primary',
-  event_id: '019aa000-0000-7000-8000-000000000003',
-  event_ts: '2026-11-21T12:00:00.000Z',
-  proxy_id: 'proxy-1',
-  boot_id: '019aa000-0000-7000-8000-000000000004',
-  key_id: 'k',
-  credential_pool_id: 'openai',
-  byo_key: false,
-  upstream: 'openai',
-  provider: 'openai',
-  flavour: 'openai.chat',
+const ATTEMPT = attemptOf({
   requested_model: 'gpt-4o',
   streamed: true,
-  dimensions: { tenant: 'acme' },
-  tags: {},
-  estimated_input_tokens: '11',
   max_output_tokens: '500',
-};
+});
 
 const NONE: Statement = { completeness: 'none', classes: {}, units: {} };
 const FULL: Statement = {

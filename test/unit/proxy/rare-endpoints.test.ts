@@ -3,22 +3,7 @@ import type { Flavour } from '../../../schemas/words.ts';
 import type { ReplyHead } from '../../../services/proxy/core/flavour.ts';
 import { requestFacts } from '../../../services/proxy/core/request-facts.ts';
 import { concernsWholeAccount, routeOf } from '../../../services/proxy/core/route.ts';
-import { createReplyMeter } from '../../../services/proxy/reply-meter.ts';
-
-const meter = (flavour: Flavour, body: string | Buffer, contentType?: string, head?: ReplyHead) => {
-  const reply = createReplyMeter(flavour, contentType, head ? { head } : {});
-  reply.feed(Buffer.from(body));
-  reply.end();
-  return { ...reply.statement(), text: reply.textSeen() };
-};
-const whole = (flavour: Flavour, body: unknown, head?: ReplyHead) =>
-  meter(flavour, JSON.stringify(body), 'application/json', head);
-const events = (flavour: Flavour, list: readonly unknown[]) =>
-  meter(
-    flavour,
-    list.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(''),
-    'text/event-stream',
-  );
+import { events, whole } from './metered-reply.ts';
 
 const READ = { input_uncached: '5', output_text: '2' };
 

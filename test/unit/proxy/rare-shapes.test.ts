@@ -1,24 +1,7 @@
 import { deflateRawSync, deflateSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import type { Flavour } from '../../../schemas/words.ts';
 import { createBodyDecoder, isDecodable } from '../../../services/proxy/body-decoder.ts';
-import type { ReplyHead } from '../../../services/proxy/core/flavour.ts';
-import { createReplyMeter } from '../../../services/proxy/reply-meter.ts';
-
-const meter = (flavour: Flavour, body: string | Buffer, contentType?: string, head?: ReplyHead) => {
-  const reply = createReplyMeter(flavour, contentType, head ? { head } : {});
-  reply.feed(Buffer.from(body));
-  reply.end();
-  return { ...reply.statement(), text: reply.textSeen() };
-};
-const whole = (flavour: Flavour, body: unknown, head?: ReplyHead) =>
-  meter(flavour, JSON.stringify(body), 'application/json', head);
-const events = (flavour: Flavour, list: readonly unknown[]) =>
-  meter(
-    flavour,
-    list.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(''),
-    'text/event-stream',
-  );
+import { events, meter, whole } from './metered-reply.ts';
 
 const USAGE = { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7 };
 const READ = { input_uncached: '5', output_text: '2' };

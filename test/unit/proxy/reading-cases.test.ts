@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import type { AttemptRecord } from '../../../schemas/usage-event.ts';
 import type { Flavour } from '../../../schemas/words.ts';
 import { closeAttempt } from '../../../services/proxy/core/close-attempt.ts';
 import type { Statement } from '../../../services/proxy/core/flavour.ts';
 import { createReplyMeter } from '../../../services/proxy/reply-meter.ts';
+import { attemptOf } from './attempt-fixtures.ts';
 
 /** Meters a reply as its bytes come, and closes the attempt they belong to. */
 const meter = (flavour: Flavour, body: string, contentType = 'application/json') => {
@@ -21,29 +21,8 @@ const sse = (flavour: Flavour, events: readonly object[]): Statement =>
     'text/event-stream',
   );
 
-const attempt = (flavour: Flavour): AttemptRecord => ({
-  request_id: '019aa000-0000-7000-8000-000000000001',
-  attempt_id: '019aa000-0000-7000-8000-000000000002',
-  attempt_number: 1,
-  attempt_role: 'primary',
-  event_id: '019aa000-0000-7000-8000-000000000003',
-  event_ts: '2026-11-21T12:00:00.000Z',
-  proxy_id: 'proxy-1',
-  boot_id: '019aa000-0000-7000-8000-000000000004',
-  key_id: 'k',
-  credential_pool_id: 'openai',
-  byo_key: false,
-  upstream: 'openai',
-  provider: 'openai',
-  flavour,
-  streamed: false,
-  dimensions: { tenant: 'acme' },
-  tags: {},
-  estimated_input_tokens: '11',
-});
-
 const closed = (flavour: Flavour, statement: Statement) =>
-  closeAttempt(attempt(flavour), statement, {
+  closeAttempt(attemptOf({ flavour }), statement, {
     kind: 'complete',
     clientLeft: false,
     httpStatus: 200,

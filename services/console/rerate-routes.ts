@@ -1,0 +1,66 @@
+import { Readable } from 'node:stream';
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import { NameSchema } from '../../schemas/ids.ts';
+import { InstantSchema, PeriodSchema } from '../../schemas/instant.ts';
+import { parseRequest, problemOf } from '../platform/http-server.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { ConsoleRerater } from './ports.ts';
+
+const RerateSchema = z
+  .strictObject({
+    period: PeriodSchema.optional(),
+    from: InstantSchema.optional(),
+    to: InstantSchema.optional(),
+    provider: NameSchema.optional(),
+    model: z.string().min(1).max(200).optional(),
+    tenant: NameSchema.optional(),
+    /** Folder on the machine of the back office. */
+    books: z.string().min(1).max(4_096).optional(),
+    known_at: InstantSchema.optional(),
+    yes: z.boolean().default(false),
+  })
+  .refine(({ from, to }) => from === undefined || to === undefined || from < to, {
+    message: 'expected "from" to be before "to"',
+    path: ['from'],
+  })
+  .refine(({ period, from, to }) => period === undefined || (from ?? to) === undefined, {
+    message: 'expected a period or instants, not both',
+    path: ['period'],
+  });
+
+const line = (value: unknown): string => `${JSON.stringify(value)}\n`;
+
+/** The steps a line each. What fails on the way becomes the last line: the status is long sent. */
+const linesOf = async function* (
+  first: IteratorResult<unknown>,
+  rest: AsyncIterator<unknown>,
+  logger: Logger,
+): AsyncGenerator<string> {
+  try {
+    for (let step = first; !step.done; step = await rest.next()) yield line(step.value);
+  } catch (error) {
+    const { detail } = problemOf(error);
+    logger.error({ err: (error as Error).name, detail }, 'rating usage again broke off');
+    yield line({ step: 'failed', detail });
+  } finally {
+    await rest.return?.();
+  }
+};
+
+/** Rates a slice of the past again. Answers a line for each step and the report as the last; without `yes` a dry run. */
+export const addRerateRoutes = (
+  api: FastifyInstance,
+  deps: { rerater: ConsoleRerater; logger: Logger },
+): void => {
+  api.post('/rerate', async (request, reply) => {
+    const { books, known_at: knownAt, yes, ...slice } = parseRequest(RerateSchema, request.body);
+    const steps = deps.rerater.run({ slice, books, knownAt, apply: yes })[Symbol.asyncIterator]();
+    const first = await steps.next();
+    return reply
+      .header('content-type', 'application/x-ndjson')
+      .send(
+        Readable.from(linesOf(first, steps, deps.logger), { objectMode: true, highWaterMark: 1 }),
+      );
+  });
+};
