@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { RatedUsage } from '../../../schemas/rated-usage.ts';
 import type { UsageEvent } from '../../../schemas/usage-event.ts';
+import { createOpenRouterGenerationReader } from '../../../services/proxy/core/flavours/openrouter-generation.ts';
 import { costWitness, statedCostUsd } from '../../../services/rater/core/stated-cost.ts';
 
 describe('the cost that a provider states beside its usage', () => {
@@ -27,6 +28,32 @@ describe('the cost that a provider states beside its usage', () => {
     expect(statedCostUsd(raw)).toBeNull();
   });
 });
+
+test.each([
+  [
+    'of its own',
+    { total_cost: 0.000625, is_byok: false, upstream_inference_cost: null },
+    '0.000625',
+  ],
+  [
+    "of the customer's",
+    { total_cost: 0, is_byok: true, upstream_inference_cost: 0.0005 },
+    '0.0005',
+  ],
+])(
+  "OpenRouter's record of a generation, asked for later, states its cost with a key %s",
+  (_whose, cost, usd) => {
+    const data = {
+      model: 'openai/gpt-4o',
+      native_tokens_prompt: 90,
+      native_tokens_completion: 40,
+      ...cost,
+    };
+    const reader = createOpenRouterGenerationReader();
+    reader.readBody(JSON.stringify({ data }), { data });
+    expect(statedCostUsd(reader.statement().rawUsage)?.toFixed()).toBe(usd);
+  },
+);
 
 test('a stated cost is a witness, never the charge: it agrees within half a percent, or it differs', () => {
   const witness = (stated: string, totalUsd: string | undefined) =>
