@@ -5,6 +5,7 @@ import { followupGuards } from './followup.ts';
 import type { Guard } from './guard.ts';
 import { identityGuards } from './identity.ts';
 import { pressureGuards } from './pressure.ts';
+import { pricingGuards } from './pricing.ts';
 import { routingGuards } from './routing.ts';
 
 /** Every guard of every area, in the order they are run. */
@@ -16,6 +17,7 @@ export const GUARDS: readonly Guard[] = [
   ...disconnectGuards,
   ...flavoursGuards,
   ...identityGuards,
+  ...pricingGuards,
 ];
 
 const numbers = (from: number, to: number): number[] =>

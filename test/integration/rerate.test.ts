@@ -1,7 +1,11 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { createPriceBooks } from '../../pricing/price-books.ts';
 import type { UsageEvent } from '../../schemas/usage-event.ts';
 import { readControlTotals } from '../../services/ledger/control-totals.ts';
+import { systemClock } from '../../services/platform/clock.ts';
+import { createLogger } from '../../services/platform/logger.ts';
+import { createMetrics } from '../../services/platform/metrics.ts';
+import { startRater } from '../../services/rater/main.ts';
 import { book, plainPrices, price } from '../unit/pricing/pricing-fixtures.ts';
 import { putHouseBudget, withAppend } from './house-rig.ts';
 import { uuid } from './ledger-facts.ts';
@@ -313,5 +317,35 @@ test('case 84 · books that are swapped while usage streams in leave no call wit
   expect(rest).toMatchObject({ events_read: 400, not_rated_yet: 0 });
   expect(await charged('streaming')).toBe(usd(sumOf(events, 3n, 10n)));
   expect((await readControlTotals(warehouse)).events_without_entry).toBe('0');
+  expect(rig.house.ledger.status()).toMatchObject({ conflicts: 0, invalid: 0, duplicates: 0 });
+});
+
+test('case 84 · usage that the rater has not come to yet is left to it, and rated again afterwards', {
+  timeout: 60_000,
+}, async () => {
+  const events = month(0x6000, ['not-yet'], 30);
+  const rig = await startRerateHouse(warehouse, live, folder);
+  await rig.publish(events.slice(0, 20));
+  await rig.house.settle();
+  await rig.house.rater.close();
+  await rig.publish(events.slice(20));
+  const archived = `SELECT count() AS n FROM usage WHERE tenant = 'not-yet'`;
+  await expect.poll(() => read(archived), { timeout: 20_000 }).toEqual([{ n: '30' }]);
+  const request = { ...B, slice: { tenant: 'not-yet' }, apply: true };
+  const first = await rig.rerate(request);
+  expect(first).toMatchObject({ events_read: 30, changed: 20, not_rated_yet: 10 });
+  const rater = await startRater({
+    usageEvents: [rig.proxy],
+    backOffice: rig.office,
+    warehouse,
+    books: live,
+    clock: systemClock,
+    logger: createLogger('rater', 'silent'),
+    metrics: createMetrics('rater'),
+  });
+  onTestFinished(() => rater.close());
+  await rater.caughtUp;
+  expect(await rig.rerate(request)).toMatchObject({ changed: 10, unchanged: 20, not_rated_yet: 0 });
+  expect(await charged('not-yet')).toBe(usd(sumOf(events, 3n, 10n)));
   expect(rig.house.ledger.status()).toMatchObject({ conflicts: 0, invalid: 0, duplicates: 0 });
 });

@@ -5,7 +5,7 @@ import { createPriceBooks } from '../../pricing/price-books.ts';
 import { rateUsage } from '../../pricing/rate-usage.ts';
 import { type RatedUsage, RatedUsageSchema } from '../../schemas/rated-usage.ts';
 import type { UsageEvent } from '../../schemas/usage-event.ts';
-import { type RatedEvent, rerate } from '../../services/rater/core/rerate.ts';
+import { addDifferences, type RatedEvent, rerate } from '../../services/rater/core/rerate.ts';
 import { book, KNOWN, plainPrices, price, usageEvent } from '../unit/pricing/pricing-fixtures.ts';
 
 const LATER = '2026-12-01T00:00:00.000Z';
@@ -99,6 +99,42 @@ describe('re-rating', () => {
           entries.map(({ entry_id }) => entry_id).sort(),
         );
         for (const entry of entries) expect(all.get(entry.entry_id)).toEqual(entry);
+      }),
+    );
+  });
+
+  it('pages add up to the whole, however it is cut', () => {
+    fc.assert(
+      fc.property(events, fc.integer({ min: 1, max: 7 }), (list, size) => {
+        const rated = asRated(list);
+        const pages = Array.from({ length: Math.ceil(list.length / size) }, (_, page) =>
+          rerate(rated.slice(page * size, (page + 1) * size), both, options),
+        );
+        const whole = rerate(rated, both, options);
+        expect(addDifferences(pages.flatMap(({ differences }) => differences))).toEqual(
+          whole.differences,
+        );
+        expect(pages.flatMap(({ entries }) => entries)).toEqual(whole.entries);
+      }),
+    );
+  });
+
+  it('does not take another spelling of a number for a change', () => {
+    fc.assert(
+      fc.property(events, (list) => {
+        const spelt = asRated(list).map(({ event: one, entries }) => ({
+          event: one,
+          entries: entries.map((entry) => ({
+            ...entry,
+            charges: entry.charges.map((line) => ({
+              ...line,
+              quantity: `${line.quantity}.000`,
+              unit_price: `${line.unit_price}0`,
+            })),
+          })),
+        }));
+        const result = rerate(spelt, first, { ...options, knownAt: KNOWN });
+        expect(result.unchanged).toBe(list.length);
       }),
     );
   });
