@@ -1,5 +1,4 @@
-import { closeSync, openSync, readSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
+import { realpathSync } from 'node:fs';
 import { type Key, open, type RootDatabase } from 'lmdb';
 import type { TopicName } from '../../schemas/topics.ts';
 import { PARTITIONS } from '../../schemas/topics.ts';
@@ -21,6 +20,7 @@ import {
 } from './log-codec.ts';
 import { directoryUnusable, lockDirectory } from './log-directory-lock.ts';
 import type { LogEnvironment, OffsetOwner, Write, Written } from './log-environment.ts';
+import { checkLogFile } from './log-file-check.ts';
 import { LogReader } from './log-reader.ts';
 import { type LmdbStats, type LogOnDisk, type PagesInBytes, pagesInBytes } from './log-room.ts';
 import type { Head } from './log-state.ts';
@@ -30,37 +30,27 @@ import { LogWriter } from './log-writer.ts';
 
 const BYTES_PENDING_MAX = 64 * 1024 * 1024;
 const CLOSE_TIMEOUT_MS = 5000;
+const REASON_TIMEOUT_MS = 100;
 
-/** One of lmdb's reports about a transaction: readers see it, the flush is still under way. */
+/** lmdb's reports about a transaction. `VISIBLE`: readers see it, the flush is still under way. All others are failures. */
+const FLUSHED = 0;
 const VISIBLE = 1;
+const CALLING_BACK = 2;
+const REPORTS = new Set([FLUSHED, VISIBLE, CALLING_BACK]);
 type StartWriting = (address: number, report: (status: number) => unknown) => unknown;
 
-const MAGIC = 0xbeefc0de;
-const MAGIC_AT = 24;
-
-/** lmdb takes the process down with it when the file is something else, so that is looked at first. */
-const checkFile = (directory: string): void => {
-  let file: number;
-  try {
-    file = openSync(join(directory, 'data.mdb'), 'r');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
-  try {
-    const start = Buffer.alloc(MAGIC_AT + 4);
-    const bytes = readSync(file, start, 0, start.byteLength, 0);
-    if (bytes > 0 && start.readUInt32LE(MAGIC_AT) !== MAGIC) {
-      throw new Error('its file data.mdb is not an LMDB environment');
-    }
-  } finally {
-    closeSync(file);
-  }
-};
-
-/** lmdb rejects with an error that only points to a second promise with the reason; nobody else would handle that one. */
+/**
+ * lmdb rejects with an error that only points to a second promise with the reason; nobody else would handle that one. After some
+ * failures that one is never settled, so it is not waited for long.
+ */
 const reasonOf = async (error: unknown): Promise<never> => {
-  if (error instanceof Error && 'commitError' in error) await error.commitError;
+  if (error instanceof Error && 'commitError' in error) {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, REASON_TIMEOUT_MS);
+    });
+    await Promise.race([error.commitError, late]).finally(() => clearTimeout(timer));
+  }
   throw error;
 };
 
@@ -72,11 +62,12 @@ const handled = <T>(promise: Promise<T>): Promise<T> => {
 /** One LMDB environment. Everything lies in its root database, so that a reader never meets a half-made one. */
 class LmdbEnvironment implements LogEnvironment {
   readonly #root: RootDatabase<Buffer, Key>;
-  readonly #looks = new Set<() => void>();
+  /** Writes that are not stored yet: whether they are by now, and what to do when they failed. */
+  readonly #looks = new Map<() => void, (error: Error) => void>();
   #serial: number;
 
   constructor(directory: string, readOnly: boolean) {
-    checkFile(directory);
+    checkLogFile(directory);
     this.#root = open<Buffer, Key>({
       path: directory,
       noSubdir: false,
@@ -172,14 +163,17 @@ class LmdbEnvironment implements LogEnvironment {
    * operating system, and killing this process no longer takes it away.
    */
   #written(committed: Promise<boolean>, isVisible: () => boolean): Written {
-    const durable = handled(committed.then(() => undefined, reasonOf));
+    const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+    const durable = handled(
+      Promise.race([committed.then(() => undefined, reasonOf), handled(failed)]),
+    );
     const stored = new Promise<void>((resolve, reject) => {
       const look = (): void => {
         if (!isVisible()) return;
         this.#looks.delete(look);
         resolve();
       };
-      this.#looks.add(look);
+      this.#looks.set(look, fail);
       durable.then(resolve, (error) => {
         this.refresh();
         look();
@@ -188,6 +182,17 @@ class LmdbEnvironment implements LogEnvironment {
       durable.catch(() => undefined).finally(() => this.#looks.delete(look));
     });
     return { stored: handled(stored), durable };
+  }
+
+  /** What has not become visible by the time lmdb reports a failure was not written; lmdb itself does not always say so. */
+  #whenReported(status: number): void {
+    if (this.#looks.size === 0 || (status !== VISIBLE && REPORTS.has(status))) return;
+    this.refresh();
+    for (const [look, fail] of [...this.#looks]) {
+      look();
+      if (status !== VISIBLE && this.#looks.has(look))
+        fail(new Error(`lmdb could not write (error ${status})`));
+    }
   }
 
   /**
@@ -201,10 +206,7 @@ class LmdbEnvironment implements LogEnvironment {
     const listening: StartWriting = (address, report) =>
       startWriting.call(env, address, (status) => {
         const answer = report(status);
-        if (status === VISIBLE && this.#looks.size > 0) {
-          this.refresh();
-          for (const look of this.#looks) look();
-        }
+        this.#whenReported(status);
         return answer;
       });
     Object.defineProperty(env, 'startWriting', { value: listening });

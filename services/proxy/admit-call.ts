@@ -15,7 +15,7 @@ import { presentedKey } from './core/headers.ts';
 import { countMembers } from './core/json-span.ts';
 import { formField, furtherModels, promptPieces, requestFacts } from './core/request-facts.ts';
 import type { Dialect, Route } from './core/route.ts';
-import { pathModel, readsWholeAccount, resolveAccount } from './core/route.ts';
+import { concernsWholeAccount, pathModel, resolveAccount } from './core/route.ts';
 import { badRequest, dialectOf, findChain, isPlace, UPSTREAM_NOT_FOUND } from './find-chain.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { readBody } from './read-body.ts';
@@ -59,7 +59,7 @@ const ACCOUNT_WIDE: Refusal = {
   status: 403,
   code: 'account_wide',
   message:
-    "This call reads the whole of the provider's account, which other tenants share. Ask for one thing by its id.",
+    "This call reads or changes what the provider's account holds for all its tenants. Ask for one thing of your own by its id.",
 };
 
 /** Flavours whose endpoints take nothing but JSON in the OpenAI or Anthropic way; elsewhere the provider judges the body. */
@@ -142,7 +142,7 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
   const no = (refusal: Refusal | 'gone'): Admitted => ({ ok: false, refusal, dialect });
   const key = servedKey(parts, req);
   if (isRefusal(key)) return no(key);
-  if (readsWholeAccount(req.method ?? 'GET', route.path)) return no(ACCOUNT_WIDE);
+  if (concernsWholeAccount(req.method ?? 'GET', route.path)) return no(ACCOUNT_WIDE);
   if (route.upstreamId !== null && !isPlace(state, route.upstreamId)) return no(UPSTREAM_NOT_FOUND);
   const read = await readBody(req, parts.config.body_bytes_max);
   if (!read.ok && read.reason === 'aborted') return no('gone');

@@ -8,6 +8,7 @@ const PRIVATE_V4: readonly (readonly [string, number])[] = [
   ['10.0.0.0', 8],
   ['100.64.0.0', 10],
   ['127.0.0.0', 8],
+  ['168.63.129.16', 32],
   ['169.254.0.0', 16],
   ['172.16.0.0', 12],
   ['192.0.0.0', 24],
@@ -41,14 +42,16 @@ export const isPublicAddress = (address: string): boolean => {
 
 /**
  * Link-local addresses and those under which clouds hand out credentials to whoever asks from inside (AWS and others, ECS, Alibaba,
- * Oracle), plain or wrapped for IPv6. No upstream lives there, so a private network is no reason to open them.
+ * Oracle, Azure's host, Google over IPv6), plain or wrapped for IPv6. No upstream lives there, so a private network is no reason to open them.
  */
 const metadata = new BlockList();
 metadata.addSubnet('169.254.0.0', 16, 'ipv4');
 metadata.addAddress('100.100.100.200', 'ipv4');
 metadata.addAddress('192.0.0.192', 'ipv4');
+metadata.addAddress('168.63.129.16', 'ipv4');
 metadata.addSubnet('fe80::', 10, 'ipv6');
 metadata.addSubnet('fd00:ec2::', 32, 'ipv6');
+metadata.addSubnet('fd20:ce::', 32, 'ipv6');
 metadata.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6');
 metadata.addAddress('64:ff9b::6464:64c8', 'ipv6');
 metadata.addSubnet('2002:a9fe::', 32, 'ipv6');

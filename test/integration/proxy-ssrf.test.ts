@@ -98,6 +98,8 @@ const NOT_PUBLIC: readonly [string, string][] = [
   ['Teredo', 'https://[2001:0:7f00:1::]/'],
   ['unique local', 'https://[fd12:3456::1]/'],
   ['metadata of AWS, IPv6', 'https://[fd00:ec2::254]/'],
+  ['metadata of Google, IPv6', 'https://[fd20:ce::254]/'],
+  ['the host of Azure', 'https://168.63.129.16/'],
   ['link-local, IPv6', 'https://[fe80::1]/'],
   ['documentation', 'https://[2001:db8::1]/'],
 ];
@@ -174,6 +176,8 @@ describe('row 71 · an upstream that may be private', () => {
     'http://[fe80::a9fe:a9fe]/',
     'http://100.100.100.200/',
     'http://192.0.0.192/',
+    'http://168.63.129.16/',
+    'http://[fd20:ce::254]/',
     'http://2852039166/',
   ])('is still not %s, where clouds hand out credentials', async (origin) => {
     expect(await connectTo(origin, { allowPrivate: true })).toBe('ERR_ADDRESS_REFUSED');

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { BudgetSchema, BudgetSignalSchema } from '../../../schemas/budget.ts';
 import { ControlRecordSchema } from '../../../schemas/control-record.ts';
 import { HouseConfigSchema } from '../../../schemas/house-config.ts';
+import { PendingOperationSchema } from '../../../schemas/pending-operation.ts';
 import { PriceBookSchema } from '../../../schemas/price-book.ts';
 import { ChargeSchema, RatedUsageSchema } from '../../../schemas/rated-usage.ts';
 import { StatementLineSchema } from '../../../schemas/statement-line.ts';
@@ -10,6 +11,7 @@ import { AttemptRecordSchema, UsageEventSchema } from '../../../schemas/usage-ev
 /** Every published contract by file name. */
 export const PUBLISHED_SCHEMAS = {
   'attempt-record': AttemptRecordSchema,
+  'pending-operation': PendingOperationSchema,
   'usage-event': UsageEventSchema,
   'rated-usage': RatedUsageSchema,
   charge: ChargeSchema,

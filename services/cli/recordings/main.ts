@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import type { UsageEvent } from '../../../schemas/usage-event.ts';
-import { readsWholeAccount } from '../../proxy/core/route.ts';
+import { concernsWholeAccount } from '../../proxy/core/route.ts';
 import { EXIT } from '../run-process.ts';
 import { createReplayProgress } from './progress.ts';
 import type { Recording } from './record.ts';
@@ -100,7 +100,7 @@ const lineOf = (recording: Recording, event: UsageEvent | undefined): RecordingL
 
 /** The proxy shows nobody the lists of a whole provider account: of such a record there are no bytes to compare. */
 const isWithheld = ({ method, target }: Recording, answer: Answer): boolean =>
-  answer.status === 403 && readsWholeAccount(method, target.split('?')[0] ?? target);
+  answer.status === 403 && concernsWholeAccount(method, target.split('?')[0] ?? target);
 
 /** What did not come back as it was recorded; null when everything did. */
 const complaintOf = (recording: Recording, answer: Answer, misrouted: boolean): string | null => {

@@ -63,7 +63,7 @@ const UPSTREAM_NAMES = new Set([
   'tracestate',
 ]);
 /** They would choose, on the house's credential, which organisation or project is billed. */
-const NOT_FOR_UPSTREAM = new Set(['openai-organization', 'openai-project']);
+const NOT_FOR_UPSTREAM = new Set(['openai-organization', 'openai-project', 'x-goog-user-project']);
 const UPSTREAM_PREFIXES = ['anthropic-', 'openai-', 'x-stainless-'];
 
 /** Headers that only providers of a dialect read. Never a name that may carry a caller's key. */
@@ -71,7 +71,7 @@ const DIALECT_PREFIXES: Record<Dialect, readonly string[]> = {
   openai: [],
   anthropic: [],
   azure: ['x-ms-'],
-  gemini: ['x-goog-api-client', 'x-goog-user-project', 'x-goog-upload-', 'x-server-timeout'],
+  gemini: ['x-goog-api-client', 'x-goog-upload-', 'x-server-timeout'],
   bedrock: ['x-amz-', 'x-amzn-'],
   cohere: ['x-client-name'],
   ollama: [],
@@ -139,7 +139,8 @@ export const upstreamHeaders = (
 };
 
 /** Names under which credentials and signatures travel in addresses. */
-const SECRET_PARAMETER = /^(key|api[-_]?key|access_token|token|x-amz-.*)$/i;
+const SECRET_PARAMETER =
+  /^\$?(key|api[-_]?key|subscription-key|access_token|oauth_token|token|x-amz-.*)$/i;
 
 /** The query as it goes upstream: as it came, but for a caller's own credential. With its question mark, or empty. */
 export const upstreamQuery = (query: string, hasCredential: boolean): string => {
@@ -151,7 +152,25 @@ export const upstreamQuery = (query: string, hasCredential: boolean): string => 
   return kept.length === 0 ? '' : `?${kept.join('&')}`;
 };
 
-const NOT_FOR_CLIENTS = new Set(['set-cookie', 'set-cookie2', 'alt-svc', 'content-length']);
+const NOT_FOR_CLIENTS = new Set([
+  'set-cookie',
+  'set-cookie2',
+  'alt-svc',
+  'content-length',
+  // Whose account it is, which is the house's and not the caller's.
+  'openai-organization',
+  'openai-project',
+  'anthropic-organization-id',
+  // They speak for a whole origin, which is ours and not the provider's.
+  'strict-transport-security',
+  'clear-site-data',
+  'report-to',
+  'nel',
+  // A web server in front of the proxy would obey them and show its own files.
+  'x-sendfile',
+  'x-lighttpd-send-file',
+]);
+const NOT_FOR_CLIENTS_PREFIX = 'x-accel-';
 
 /** Headers of the upstream's answer that reach the client. Lengths are ours: the caller of this adds one where it is known. */
 export const clientHeaders = (headers: HeaderValues): Record<string, string | string[]> => {
@@ -160,7 +179,7 @@ export const clientHeaders = (headers: HeaderValues): Record<string, string | st
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined || HOP_BY_HOP.has(name) || NOT_FOR_CLIENTS.has(name)) continue;
     if (dropped.has(name) || name.startsWith('x-reckoner-')) continue;
-    kept[name] = value;
+    if (!name.startsWith(NOT_FOR_CLIENTS_PREFIX)) kept[name] = value;
   }
   return kept;
 };

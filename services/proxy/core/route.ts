@@ -180,20 +180,28 @@ export const resolveAccount = (route: Route, isKnown: (id: string) => boolean): 
     : route;
 };
 
-/** `file-8Hk2…`, `resp_68a…`: a name that is told only to whoever made the thing. */
-const HAS_ID = /[_-](?=[A-Za-z]*\d)[A-Za-z0-9]{6,}/;
+/** `file-8Hk2…`, `resp_68a…`, Gemini's and Vertex' bare letters and digits: a name that is told only to whoever made the thing. */
+const HAS_ID = /[_-](?=[A-Za-z]*\d)[A-Za-z0-9]{6,}|\/(?=[A-Za-z]*\d)[A-Za-z0-9]{10,}(?=[/:]|$)/;
+/** What a path stands in: `us-central1` and a project's number look like ids and are everybody's. */
+const PLACES = /\/(projects|locations|regions|accounts|workspaces|deployments|publishers)\/[^/]+/gi;
 /** What there is to be called, which is the same for everybody: models, Ollama's tags, Azure's deployments, AWS's foundation models. */
 const MODELS =
   /\/models(\/|$)|\/api\/(tags|version)$|\/openai\/deployments(\/[^/]+)?$|^\/foundation-models(\/|$)/;
 const ADMINISTRATION = /\/organizations?(\/|$)/;
+/** Ollama's: what one tenant deletes or replaces the others call. */
+const MODEL_MANAGEMENT = /\/api\/(pull|push|create|copy|delete|blobs)(\/|$)/i;
+
+const hasId = (path: string): boolean => HAS_ID.test(lenient(path).replace(PLACES, ''));
 
 /**
- * Whether a call reads what the provider's account holds as a whole: lists of files, batches, stored completions, and its administration.
- * Tenants share the account, and none may see the others'. Model lists are the same for everybody.
+ * Whether a call concerns what the provider's account holds as a whole, which tenants share: lists of files, batches, stored completions;
+ * changes to what has no id of its own or is everybody's, such as a fine-tuned model; its administration. Model lists are shown.
  */
-export const readsWholeAccount = (method: string, path: string): boolean => {
+export const concernsWholeAccount = (method: string, path: string): boolean => {
   if (ADMINISTRATION.test(path)) return true;
-  return (method === 'GET' || method === 'HEAD') && !MODELS.test(path) && !HAS_ID.test(path);
+  if (method === 'GET' || method === 'HEAD') return !MODELS.test(path) && !hasId(path);
+  if (MODEL_MANAGEMENT.test(path)) return true;
+  return method !== 'POST' && (MODELS.test(path) || !hasId(path));
 };
 
 const patternLength = (pattern: string, model: string): number => {

@@ -8,7 +8,11 @@ import type { Outcome } from '../../../services/proxy/core/close-attempt.ts';
 import { closeAttempt, recoverAttempt } from '../../../services/proxy/core/close-attempt.ts';
 import { attribute } from '../../../services/proxy/core/dimensions.ts';
 import type { Statement } from '../../../services/proxy/core/flavour.ts';
-import { upstreamHeaders } from '../../../services/proxy/core/headers.ts';
+import {
+  clientHeaders,
+  upstreamHeaders,
+  upstreamQuery,
+} from '../../../services/proxy/core/headers.ts';
 import { promptPieces, requestFacts } from '../../../services/proxy/core/request-facts.ts';
 import { retryWaitMs } from '../../../services/proxy/core/retry.ts';
 import { routeOf, upstreamForModel, upstreamPath } from '../../../services/proxy/core/route.ts';
@@ -212,10 +216,28 @@ describe('attribution', () => {
   });
 });
 
+test('of an answer neither whose account it is nor what speaks for an origin reaches a tenant', () => {
+  const answer = {
+    'openai-organization': 'house-inc',
+    'openai-project': 'proj_x',
+    'anthropic-organization-id': '0000',
+    'strict-transport-security': 'max-age=31536000',
+    'x-accel-redirect': '/etc/passwd',
+    'x-sendfile': '/etc/passwd',
+    'x-ratelimit-remaining-requests': '9',
+    'x-request-id': 'req_1',
+  };
+  expect(clientHeaders(answer)).toEqual({
+    'x-ratelimit-remaining-requests': '9',
+    'x-request-id': 'req_1',
+  });
+});
+
 test('a caller does not choose which organisation or project of the house is billed', () => {
   const headers = {
     'openai-organization': 'org-x',
     'openai-project': 'proj_x',
+    'x-goog-user-project': 'project-x',
     'openai-beta': 'y',
   };
   expect(upstreamHeaders(headers, 'openai', 'secret')).toEqual({
@@ -223,6 +245,9 @@ test('a caller does not choose which organisation or project of the house is bil
     'accept-encoding': 'identity',
     authorization: 'Bearer secret',
   });
+  expect(upstreamHeaders(headers, 'gemini', 'ya29.x')).not.toHaveProperty('x-goog-user-project');
+  const query = '?oauth_token=a&$key=b&%24access_token=c&subscription-key=d&alt=sse';
+  expect(upstreamQuery(query, true)).toBe('?alt=sse');
 });
 
 test('a prompt is its texts and its token ids, not its images or names of roles', () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Flavour } from '../../../schemas/words.ts';
 import type { ReplyHead } from '../../../services/proxy/core/flavour.ts';
 import { requestFacts } from '../../../services/proxy/core/request-facts.ts';
-import { readsWholeAccount, routeOf } from '../../../services/proxy/core/route.ts';
+import { concernsWholeAccount, routeOf } from '../../../services/proxy/core/route.ts';
 import { events, whole } from './metered-reply.ts';
 
 const READ = { input_uncached: '5', output_text: '2' };
@@ -165,11 +165,44 @@ describe('routes', () => {
 
   test('lists of what there is to be called are shown, lists of what an account holds are not', () => {
     const shown = ['/api/tags', '/openai/deployments', '/openai/deployments/gpt-4o', '/v1/models'];
-    expect(shown.map((path) => readsWholeAccount('GET', path))).toEqual(shown.map(() => false));
+    expect(shown.map((path) => concernsWholeAccount('GET', path))).toEqual(shown.map(() => false));
     const withheld = ['/v1/files', '/v1/batches', '/openai/deployments/gpt-4o/files', '/api/ps'];
-    expect(withheld.map((path) => readsWholeAccount('GET', path))).toEqual(
+    expect(withheld.map((path) => concernsWholeAccount('GET', path))).toEqual(
       withheld.map(() => true),
     );
+  });
+
+  test.each([
+    // A region and a project's number look like ids.
+    ['GET', '/v1/projects/p/locations/us-central1/cachedContents'],
+    ['GET', '/v1/projects/gen-lang-client-0123456789/locations/global/batchPredictionJobs'],
+    ['GET', '/v1/accounts/acme-123456/datasets'],
+    ['GET', '/v1/files;x-abc12345'],
+    ['GET', '/v1/file%73'],
+    ['HEAD', '/v1beta/files'],
+    // The names of models are shown to all, so no tenant may delete by them.
+    ['DELETE', '/v1/models/ft:gpt-4o-mini:acme::abc123XY'],
+    ['DELETE', '/v1beta/files/contract'],
+    ['PUT', '/logging/modelinvocations'],
+    ['DELETE', '/api/delete'],
+    ['POST', '/api/pull'],
+    ['POST', '/api/blobs/sha256:29fdb92e57cf0827'],
+  ])('%s %s concerns all tenants of the account', (method, path) => {
+    expect(concernsWholeAccount(method, path)).toBe(true);
+  });
+
+  test.each([
+    ['GET', '/v1/projects/p/locations/us-central1/cachedContents/4912345678901234567'],
+    ['GET', '/v1beta/files/1f2g3h4i5j6k'],
+    ['DELETE', '/v1beta/cachedContents/1f2g3h4i5j6k'],
+    ['PATCH', '/v1beta/cachedContents/1f2g3h4i5j6k'],
+    ['DELETE', '/v1/files/file-8Hk2mN4pQrStUvWx'],
+    ['GET', '/v1/messages/batches/msgbatch_013Zva2CMHLNnXjNJJKqJ2EF/results'],
+    ['GET', '/v1/models/ft:gpt-4o-mini:acme::abc123XY'],
+    ['POST', '/v1/files'],
+    ['POST', '/api/show'],
+  ])('%s %s concerns one thing', (method, path) => {
+    expect(concernsWholeAccount(method, path)).toBe(false);
   });
 
   test.each([
