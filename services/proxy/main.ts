@@ -60,6 +60,8 @@ export interface RunningProxy extends RunningService {
 }
 
 const CALLS_MAX = 8_192;
+/** Connections the system may hold until they are taken: a whole fleet may come back at once. */
+const CONNECTS_WAITING_MAX = 4_096;
 const STOP_TIMEOUT_MS = 20_000;
 
 const listen = (server: Server, config: ProcessConfig['proxy']): Promise<number> =>
@@ -74,7 +76,10 @@ const listen = (server: Server, config: ProcessConfig['proxy']): Promise<number>
         ),
       );
     });
-    server.listen(config.port, config.host, () => resolve((server.address() as AddressInfo).port));
+    const { port, host } = config;
+    server.listen({ port, host, backlog: CONNECTS_WAITING_MAX }, () =>
+      resolve((server.address() as AddressInfo).port),
+    );
   });
 
 const createCredentials = (resolveSecret: ProxyDeps['resolveSecret']) => {

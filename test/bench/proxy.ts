@@ -16,6 +16,7 @@ const CONNECTIONS = 32;
 const ROUNDS = 5;
 const STREAM_ROUNDS = 3;
 const SECONDS = 120;
+const SECONDS_MIN = 20;
 /** Share of the whole time that one case gets in one round of each measurement; the rest is starting, warming up and memory. */
 const SLICE = { warmUp: 0.02, throughput: 0.012, latency: 0.012, streams: 0.01 };
 const STREAM_CHUNK_MS = 10;
@@ -225,8 +226,16 @@ const memoryRows = async (rig: Rig): Promise<BenchRow[]> => {
       peak.all = Math.max(peak.all, now.all);
       peak.anonymous = Math.max(peak.anonymous, now.anonymous);
     }, 100);
-    await measure(rig, what, { kind: 'stream', connections: HELD_STREAMS, forMs: 5_000, ...HELD });
-    clearInterval(watch);
+    try {
+      await measure(rig, what, {
+        kind: 'stream',
+        connections: HELD_STREAMS,
+        forMs: 5_000,
+        ...HELD,
+      });
+    } finally {
+      clearInterval(watch);
+    }
     const of = `${HELD_STREAMS} open streams, ${NAMES[what]}`;
     const row = (metric: string, value: number): BenchRow => ({
       case: of,
@@ -315,6 +324,9 @@ const measureAll = async (rig: Rig, seconds: number): Promise<BenchRow[]> => {
  * proxy are processes of their own on the same cores; the cases take turns, and what is compared is compared round by round.
  */
 export const proxy: Bench = async ({ seconds = SECONDS } = {}) => {
+  if (!(seconds >= SECONDS_MIN)) {
+    throw new Error(`--seconds must be at least ${SECONDS_MIN}: in less nothing gets warm.`);
+  }
   const stops: (() => Promise<void> | void)[] = [];
   const loadRow = (when: string): BenchRow => ({
     case: 'the machine',

@@ -107,3 +107,30 @@ test('case 23 · work that is under way is pending, whatever its first answer sa
   const [first] = await readEvents(localLog);
   expect(first).toMatchObject({ ending: 'pending' });
 });
+
+test('a caller cannot have a dear model priced as a cheap one by quoting its name in another field of a form', async () => {
+  const upstream = await startUpstream((_req, res) =>
+    json(res, { text: 'x', usage: { type: 'duration', seconds: 60 } }),
+  );
+  const { url, localLog } = await house(upstream.url);
+  const field = (name: string, value: string): string =>
+    `--B\r\ncontent-disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
+  const form = `${field('prompt', 'name="model"\r\n\r\ncheap\r\n')}${field('model', 'dear')}--B--\r\n`;
+  await call(`${url}/openai/v1/audio/transcriptions`, form, {
+    headers: { 'content-type': 'multipart/form-data; boundary=B' },
+  });
+  // The reply names no model, so what the request names decides the price.
+  const [event] = await readEvents(localLog);
+  expect(event).toMatchObject({ model: 'dear', units: { audio_seconds: '60' } });
+});
+
+test('what an upstream says before its answer (102, 103) is not its answer', async () => {
+  const upstream = await startUpstream((_req, res) => {
+    res.writeProcessing();
+    res.writeEarlyHints({ link: '</a>; rel=preload' });
+    res.writeHead(200, { 'content-type': 'application/json' }).end(REPLY);
+  });
+  const { url, localLog } = await house(upstream.url);
+  expect((await ask(url, chat(), '/openai/v1/chat/completions')).status).toBe(200);
+  expect((await readEvents(localLog)).map(inShort)).toEqual(['primary openai 200 reported']);
+});

@@ -7,7 +7,7 @@ import type { LoadJob, LoadResult } from './load-job.ts';
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 40_000;
 /** How long a job may take beyond its own time before the benchmark gives up. */
-const JOB_GRACE_MS = 30_000;
+const JOB_GRACE_MS = 90_000;
 
 /** A process of the benchmark that answers at an address. */
 export interface Served {
