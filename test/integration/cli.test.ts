@@ -34,10 +34,11 @@ describe('a configuration that cannot be used gets one message and exit code 2',
     for (const place of [
       'process.proxy.port',
       'process.log_level',
-      'records.budgets.0.limit_usd',
+      'records.budgets.b.limit_usd',
     ]) {
       expect(run.stderr).toContain(place);
     }
+    expect(run.stderr).toContain(`npx reckoner config check -c ${path}\n`);
     expect(run.stderr).not.toMatch(/\n\s+at /);
   });
 
