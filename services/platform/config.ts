@@ -1,10 +1,10 @@
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { parseDocument } from 'yaml';
-import type { z } from 'zod';
 import type { SecretReference } from '../../schemas/control-record.ts';
 import type { HouseConfig } from '../../schemas/house-config.ts';
 import { HouseConfigSchema } from '../../schemas/house-config.ts';
+import { describeIssues } from './config-problems.ts';
 import { ReckonerError } from './errors.ts';
 import { randomText } from './id-source.ts';
 
@@ -22,14 +22,6 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The environment of this process: the one place that reads it. */
 export const processEnvironment = (): Environment => process.env;
-
-const describeIssues = (error: z.ZodError, source: string): string => {
-  const lines = error.issues
-    .slice(0, 20)
-    .map((issue) => `  ${issue.path.join('.') || '(top level)'}: ${issue.message}`);
-  const more = error.issues.length > 20 ? `\n  … and ${error.issues.length - 20} more` : '';
-  return `${source} has ${error.issues.length} problem(s):\n${lines.join('\n')}${more}`;
-};
 
 const readYaml = (path: string): unknown => {
   let text: string;
@@ -127,7 +119,7 @@ export const loadConfig = (path: string | null, env: Environment): LoadedConfig 
   if (!parsed.success) {
     throw new ReckonerError(
       'CONFIG_INVALID',
-      `${describeIssues(parsed.error, path ?? 'The configuration')}\nCorrect these and check with: reckoner config check`,
+      `${describeIssues(parsed.error, raw, path ?? 'The configuration')}\nCorrect these and check with: npx reckoner config check${path === null ? '' : ` -c ${path}`}`,
     );
   }
   const baseDir = path === null ? process.cwd() : dirname(resolve(path));

@@ -10,6 +10,13 @@ import { rating } from './rating.ts';
  */
 const BENCHES: Record<string, Bench> = { rating, proxy };
 
+const USAGE = `Usage: npm run bench -- [NAME]… [--json] [--seconds N]
+
+Measures by name (${Object.keys(BENCHES).join(', ')}); all of them where none is named.
+  --json       one JSON object a benchmark on stdout
+  --seconds N  how long each case is measured
+Exit codes: 0 every aim holds, 2 wrong usage, 3 an aim does not hold.`;
+
 const on = (): string =>
   `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${cpus().length} cores, node ${process.version}`;
 
@@ -21,11 +28,30 @@ const printTable = (name: string, rows: readonly BenchRow[]): void => {
   }
 };
 
+const readOptions = () => {
+  try {
+    return parseArgs({
+      options: {
+        json: { type: 'boolean', default: false },
+        seconds: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    return null;
+  }
+};
+
 const main = async (): Promise<number> => {
-  const { values, positionals: names } = parseArgs({
-    options: { json: { type: 'boolean', default: false }, seconds: { type: 'string' } },
-    allowPositionals: true,
-  });
+  const read = readOptions();
+  if (read === null) return 2;
+  const { values, positionals: names } = read;
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
   const { json } = values;
   const options = values.seconds === undefined ? {} : { seconds: Number(values.seconds) };
   const unknown = names.filter((name) => !(name in BENCHES));

@@ -5,10 +5,20 @@ import { GUARDS, unguarded } from './areas.ts';
 import { type GuardResult, runGuards } from './run-guards.ts';
 
 /**
- * `npm run guards [-- --only NAME …] [--jobs N] [--json]`: takes each guard out of a copy of the tree and expects its test to turn red.
+ * `npm run guards [-- --only NAME …] [--jobs N] [--json] [--list]`: takes each guard out of a copy of the tree and expects its test to turn red.
  * Exit codes: 0 every guard bites and every known failure has one, 1 not so, 2 wrong usage.
  */
 const JOBS_MAX = 8;
+
+const USAGE = `Usage: npm run guards -- [--only NAME]… [--jobs N] [--json]
+       npm run guards -- --list | --help
+
+Takes each guard out of a copy of the tree and expects its test to turn red.
+  --only NAME  only this guard; may be given more than once
+  --jobs N     tests at the same time, 1 to ${JOBS_MAX} (1)
+  --json       one JSON object on stdout
+  --list       the guards and what each protects; runs nothing
+Exit codes: 0 every guard bites and every known failure has one, 1 not so, 2 wrong usage.`;
 
 const sentence = ({ verdict, seconds }: GuardResult): string => {
   if (verdict.is === 'bites') return `red after ${seconds.toFixed(1)} s`;
@@ -59,14 +69,38 @@ const report = (
   console.log(`${results.length} guards, ${bite} bite, ${doNot} do not`);
 };
 
+const readOptions = () => {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: 'string', multiple: true },
+        jobs: { type: 'string', default: '1' },
+        json: { type: 'boolean', default: false },
+        list: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    return null;
+  }
+};
+
+const printList = (): void => {
+  const width = Math.max(...GUARDS.map(({ name }) => name.length));
+  for (const { name, protects } of GUARDS) {
+    console.log(`${name.padEnd(width)}  ${protects.join(', ')}`);
+  }
+};
+
 const main = async (): Promise<number> => {
-  const { values } = parseArgs({
-    options: {
-      only: { type: 'string', multiple: true },
-      jobs: { type: 'string', default: '1' },
-      json: { type: 'boolean', default: false },
-    },
-  });
+  const values = readOptions();
+  if (values === null) return 2;
+  if (values.help || values.list) {
+    if (values.help) console.log(USAGE);
+    else printList();
+    return 0;
+  }
   const only = values.only;
   const jobs = Number(values.jobs);
   const strangers = (only ?? []).filter((name) => GUARDS.every((guard) => guard.name !== name));

@@ -34,10 +34,11 @@ describe('a configuration that cannot be used gets one message and exit code 2',
     for (const place of [
       'process.proxy.port',
       'process.log_level',
-      'records.budgets.0.limit_usd',
+      'records.budgets.b.limit_usd',
     ]) {
       expect(run.stderr).toContain(place);
     }
+    expect(run.stderr).toContain(`npx reckoner config check -c ${path}\n`);
     expect(run.stderr).not.toMatch(/\n\s+at /);
   });
 
@@ -54,6 +55,44 @@ describe('a configuration that cannot be used gets one message and exit code 2',
     const run = await runCli(['config', 'check', '--config', path]);
     expect(run.code).toBe(2);
     expect(run.stderr).toContain('RECKONER_TEST_NO_SUCH_KEY');
+  });
+
+  test('what `up` would refuse: every problem at once, also of a key without its secret', async () => {
+    const path = configFile(
+      `records:
+  tenants: [{ id: acme }, { id: acme }]
+  keys:
+    - { id: unset, tenant: nobody, secret: { env: RECKONER_TEST_NO_SUCH_KEY } }
+    - { id: odd, tenant: acme, budgets: [gone], secret: { env: RECKONER_TEST_ODD_KEY } }
+  mappings: [{ id: m, destination: stripe, tenant: nowhere, customer: cus_1, event_name: llm }]
+`,
+    );
+    const run = await runCli(['config', 'check', '--config', path], {
+      RECKONER_TEST_ODD_KEY: 'sk-not-ours',
+    });
+    expect(run.code).toBe(2);
+    expect(run.stderr).toContain(
+      'key unset: The secret is to come from the environment variable RECKONER_TEST_NO_SUCH_KEY',
+    );
+    expect(run.stderr).toContain('key odd: the environment variable RECKONER_TEST_ODD_KEY holds');
+    expect(run.stderr).toContain('key unset names tenant nobody, which does not exist');
+    expect(run.stderr).toContain('key odd names budget gone, which does not exist');
+    expect(run.stderr).toContain('mapping m names tenant nowhere, which does not exist');
+    expect(run.stderr).toContain('tenant acme is declared twice');
+    expect(run.stderr).not.toContain('is valid');
+    expect(run.stderr).not.toContain('sk-not-ours');
+  });
+
+  test('a provider without a price book is a warning, with the one that was probably meant', async () => {
+    const path = configFile(
+      'records: { upstreams: [{ id: typo, provider: opnai, dialect: openai, base_url: "https://api.openai.com/v1" }] }\n',
+    );
+    const run = await runCli(['config', 'check', '--config', path]);
+    expect(run.code).toBe(0);
+    expect(run.stderr).toContain('is valid\n');
+    expect(run.stderr).toMatch(
+      /warning: upstream typo: no price book for provider "opnai"; its calls will be unrated\. Books: anthropic, .*\. Did you mean openai\?\n/,
+    );
   });
 
   test('Kafka asked for without brokers', async () => {

@@ -48,6 +48,12 @@ export interface OutputOptions {
   csv?: boolean;
 }
 
+/** A map or a list of the warehouse is its JSON. */
+const cellText = (value: unknown): string => {
+  if (value === null || value === undefined) return '';
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+};
+
 /** Rows to stdout: a table for people, `--json` one object a line, `--csv` with a header. */
 export const printRows = (
   columns: readonly string[],
@@ -61,7 +67,7 @@ export const printRows = (
     }
     return;
   }
-  const cells = rows.map((row) => row.map((value) => (value == null ? '' : String(value))));
+  const cells = rows.map((row) => row.map(cellText));
   if (options.csv) {
     process.stdout.write(stringify([[...columns], ...cells]));
     return;

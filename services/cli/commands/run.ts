@@ -114,19 +114,8 @@ export const addRunCommands: AddCommands = (program, run) => {
     .action((options: { config?: string }) =>
       run(async () => {
         const loaded = configOf(options);
-        for (const key of loaded.config.records.keys) loaded.resolveSecret(key.secret);
-        const { upstreamProblems } = await import('../../proxy/upstream-problems.ts');
-        const { findRouteProblems } = await import('../../console/core/records-plan.ts');
-        const { records } = loaded.config;
-        const problems = [
-          ...records.upstreams.flatMap((upstream) =>
-            upstreamProblems(upstream, loaded.resolveSecret),
-          ),
-          ...findRouteProblems(records, { routes: new Map(), upstreams: new Map() }),
-        ];
-        process.stderr.write(`${loaded.path ?? 'the default configuration'} is valid\n`);
-        for (const problem of problems) process.stderr.write(`but ${problem}\n`);
-        return problems.length > 0 ? EXIT.error : EXIT.ok;
+        const { checkConfig } = await import('./config-check.ts');
+        return checkConfig(loaded);
       })(),
     );
 

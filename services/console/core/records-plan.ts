@@ -31,13 +31,22 @@ export interface WantedRecords {
 
 type Kind = ControlRecord['kind'];
 
+/** Records as far as they refer to each other: a key may be looked at before its secret could be read. */
+export interface ReferringRecords extends Omit<WantedRecords, 'keys'> {
+  keys: readonly (Pick<VirtualKey, 'id' | 'tenant' | 'budgets'> &
+    Partial<Pick<VirtualKey, 'public_id'>>)[];
+}
+
 const twice = (kind: string, ids: readonly string[]): string[] =>
   [...new Set(ids.filter((id, at) => ids.indexOf(id) !== at))].map(
     (id) => `${kind} ${id} is declared twice`,
   );
 
 /** References between records that lead nowhere, or across tenants. Every one, in words. */
-export const findReferenceProblems = (wanted: WantedRecords, inForce: RecordsInForce): string[] => {
+export const findReferenceProblems = (
+  wanted: ReferringRecords,
+  inForce: RecordsInForce,
+): string[] => {
   const tenants = new Set([...inForce.tenants.keys(), ...wanted.tenants.map((t) => t.id)]);
   const budgets = new Map(
     [...inForce.budgets.values(), ...wanted.budgets].map((budget) => [budget.id, budget.tenant]),
@@ -148,7 +157,7 @@ export const findRouteProblems = (
 
 /** Two keys with one public part would make one of them unfindable. */
 const findSharedPublicIds = (
-  wanted: readonly VirtualKey[],
+  wanted: ReferringRecords['keys'],
   inForce: ReadonlyMap<string, VirtualKey>,
 ): string[] => {
   const owners = new Map<string, string>();
@@ -158,6 +167,7 @@ const findSharedPublicIds = (
   }
   const problems: string[] = [];
   for (const key of wanted) {
+    if (key.public_id === undefined) continue;
     const owner = owners.get(key.public_id);
     if (owner !== undefined && owner !== key.id) {
       problems.push(`keys ${owner} and ${key.id} are the same secret; give each its own`);

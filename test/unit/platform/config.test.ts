@@ -61,7 +61,7 @@ describe('configuration', () => {
       'records: { upstreams: [{ id: api, provider: openai, dialect: openai, base_url: "https://api.openai.com/v1" }] }\n',
     );
     expect(() => loadConfig(path, {})).toThrow(
-      /records\.upstreams\.0\.id: "api" and "v1" are reserved/,
+      /records\.upstreams\.api\.id: "api" and "v1" are reserved/,
     );
   });
 

@@ -1,0 +1,70 @@
+import type { SecretReference } from '../../../schemas/control-record.ts';
+import type { HouseConfig } from '../../../schemas/house-config.ts';
+import { checkRecords } from '../../console/apply-records.ts';
+import type { LoadedConfig } from '../../platform/config.ts';
+import { nearName } from '../../platform/near-name.ts';
+import { loadPriceBooks } from '../../platform/price-books.ts';
+import { upstreamProblems } from '../../proxy/upstream-problems.ts';
+import { EXIT } from '../run-process.ts';
+
+const NOTHING_IN_FORCE = {
+  tenants: new Map(),
+  keys: new Map(),
+  upstreams: new Map(),
+  routes: new Map(),
+  budgets: new Map(),
+  mappings: new Map(),
+};
+
+const secretsOfProcess = ({ process }: HouseConfig): [string, SecretReference | undefined][] => [
+  ['process.back_office.bootstrap_token', process.back_office.bootstrap_token],
+  [
+    'process.warehouse.password',
+    process.warehouse.kind === 'clickhouse' ? process.warehouse.password : undefined,
+  ],
+  ['process.stripe.api_key', process.stripe?.api_key],
+];
+
+const processProblems = ({ config, resolveSecret }: LoadedConfig): string[] =>
+  secretsOfProcess(config).flatMap(([place, reference]) => {
+    try {
+      if (reference) resolveSecret(reference);
+      return [];
+    } catch (error) {
+      return [`${place}: ${(error as Error).message}`];
+    }
+  });
+
+/** Upstreams whose calls no book prices. That may be meant, such as for a model on one's own machine. */
+const bookWarnings = ({ records }: HouseConfig): string[] => {
+  const books = [...new Set(loadPriceBooks().books.map(({ provider }) => provider))].sort();
+  return records.upstreams
+    .filter(({ provider }) => !books.includes(provider))
+    .map(({ id, provider }) => {
+      const meant = nearName(provider, books);
+      return `upstream ${id}: no price book for provider ${JSON.stringify(provider)}; its calls will be unrated. Books: ${books.join(', ')}.${meant === null ? '' : ` Did you mean ${meant}?`}`;
+    });
+};
+
+/**
+ * `reckoner config check`: what `up` would refuse, and what would keep every call to an upstream from working (exit code 2); warnings of
+ * what may be meant change no exit code. Writes no file: the pepper of the house is not needed to find a problem.
+ */
+export const checkConfig = (loaded: LoadedConfig): number => {
+  const { config, resolveSecret } = loaded;
+  const file = loaded.path ?? 'the default configuration';
+  const { problems } = checkRecords(config.records, NOTHING_IN_FORCE, {
+    pepper: 'not kept',
+    resolveSecret,
+  });
+  problems.unshift(...processProblems(loaded));
+  problems.push(
+    ...config.records.upstreams.flatMap((upstream) => upstreamProblems(upstream, resolveSecret)),
+  );
+  process.stderr.write(
+    problems.length === 0 ? `${file} is valid\n` : `${file} has ${problems.length} problem(s):\n`,
+  );
+  for (const problem of problems) process.stderr.write(`  ${problem}\n`);
+  for (const warning of bookWarnings(config)) process.stderr.write(`warning: ${warning}\n`);
+  return problems.length === 0 ? EXIT.ok : EXIT.usage;
+};
