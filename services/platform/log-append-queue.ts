@@ -133,7 +133,7 @@ export class AppendQueue {
       if (this.#broken) throw this.#broken;
       const heads = plan.headsByTopic();
       const written = this.#environment.write({ changes: plan.changes, heads });
-      await written.stored;
+      await this.#answered(written.stored);
       this.#settleFlushed(group, written.durable);
     } catch (error) {
       const failure = this.#broken ?? logAppendFailed(this.#options.name, reasonOf(error), error);
@@ -147,6 +147,21 @@ export class AppendQueue {
     plan.applied();
     for (const [index, waiting] of group.entries()) waiting.stored.resolve(positions[index] ?? []);
     this.#options.onStored();
+  }
+
+  /**
+   * Bounds a transaction in time: lmdb has been seen to fail one (EIO on a full file) without telling whoever waits for it. Whether it is
+   * there is not known then, so its offsets cannot be given again and the log refuses to go on.
+   */
+  #answered(stored: Promise<void>): Promise<void> {
+    const { name, flushTimeoutMs } = this.#options;
+    return new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#broken ??= logBroken(name);
+        reject(this.#broken);
+      }, flushTimeoutMs);
+      stored.then(resolve, reject).finally(() => clearTimeout(timer));
+    });
   }
 
   #settleFlushed(group: readonly Waiting[], durable: Promise<void>): void {

@@ -31,7 +31,10 @@ export interface AttemptJournal {
   record(facts: readonly ClosingFact[], beside: readonly LogEntry[]): Promise<void>;
   /** False while a closing record cannot be written. New calls are refused then: they could not be metered. */
   healthy(): boolean;
-  /** Rejects when an event cannot be written by this process: its opened record is in the log, and the next start recovers it. */
+  /**
+   * Rejects when an event cannot be written by this process: its opened record is in the log, and the next start recovers it. Also when
+   * the log breaks at an opened record: with no event under way nobody else would learn of it, and every call would be refused for good.
+   */
   readonly broken: Promise<never>;
 }
 
@@ -101,9 +104,8 @@ export const createAttemptJournal = (options: JournalOptions): AttemptJournal =>
   broken.catch(() => undefined);
 
   const append = async (entries: LogEntry[]): Promise<void> => {
-    const appended = log.append(entries);
-    await appended.stored;
-    if (durability === 'disk') await appended.durable;
+    const { stored, durable } = log.append(entries);
+    await (durability === 'disk' ? Promise.all([stored, durable]) : stored);
   };
 
   const giveUp = (eventId: string, cause: unknown): never => {
@@ -152,7 +154,10 @@ export const createAttemptJournal = (options: JournalOptions): AttemptJournal =>
       const appended = log.append([openedEntry(record, source)]);
       const durable = durability === 'disk' ? appended.durable : Promise.resolve();
       durable.catch(() => undefined);
-      appended.stored.catch(options.onAppendFailed);
+      appended.stored.catch((error: unknown) => {
+        options.onAppendFailed();
+        if (hasCode(error, 'LOG_BROKEN')) breakDown(error);
+      });
       return { stored: appended.stored, durable };
     },
     close: (fact, beside = []) => {

@@ -38,6 +38,15 @@ test('a flush without an answer counts as failed after its time', async () => {
   await queue.drained();
 });
 
+test('a transaction without an answer breaks the log after its time: nobody waits for ever', async () => {
+  const never = new Promise<void>(() => undefined);
+  const queue = queueOver([() => ({ stored: never, durable: never })], 20);
+  const appended = queue.append([entry]);
+  await expect(appended.stored).rejects.toMatchObject({ code: 'LOG_BROKEN' });
+  await expect(queue.append([entry]).stored).rejects.toMatchObject({ code: 'LOG_BROKEN' });
+  await queue.drained();
+});
+
 test('a transaction that fails gives its offset back, so that no hole is left', async () => {
   const failed = Promise.reject(new Error('ENOSPC'));
   failed.catch(() => undefined);
