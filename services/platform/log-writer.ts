@@ -176,11 +176,16 @@ export class LogWriter implements EventLog, OffsetStore, LogOnDisk, LogView {
     return this.#environment.offsetsOf({ group, log, topic });
   }
 
-  /** Resolves when stored. Losing the newest offsets with the power only replays. */
+  /**
+   * Resolves when stored. Losing the newest offsets with the power only replays. Alone like every other write, so that a failure that
+   * is reported concerns the one write that is under way.
+   */
   async saveOffsets(owner: OffsetOwner, next: ReadonlyMap<number, number>): Promise<void> {
     this.#checkOpen();
-    this.#environment.refresh();
-    await this.#environment.setOffsets(owner, next).stored;
+    await this.#queue.exclusive(async () => {
+      this.#environment.refresh();
+      await this.#environment.setOffsets(owner, next).stored;
+    });
   }
 
   async room(): Promise<LogRoom> {
