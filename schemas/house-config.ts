@@ -23,6 +23,8 @@ export const ProcessConfigSchema = z.strictObject({
       port: port.default(8787),
       durability: z.enum(['disk', 'process']).default('disk'),
       body_bytes_max: z.int().min(1024).max(1_073_741_824).default(33_554_432),
+      /** Of all calls under way together; one key may hold a quarter. */
+      bodies_bytes_max: z.int().min(1024).max(68_719_476_736).default(536_870_912),
       drains_max: z.int().min(0).max(10_000).default(256),
       drain_timeout_ms: z.int().min(100).max(3_600_000).default(120_000),
       /** When the local log may not grow on: by bytes kept, by age of the oldest event nobody has taken over yet, by room on the disk. */

@@ -109,9 +109,10 @@ const serveProvider = async (
   if (!METHODS.has(req.method ?? '')) return deny(BAD_METHOD);
   if (!route) return deny(NO_ROUTE);
   if (!parts.calls.enter()) return deny(CANNOT_METER);
+  const held = parts.bodies.hold();
   try {
     const client = watchClient(res);
-    const admitted = await admitCall(parts, { requestId, req, res, client, route });
+    const admitted = await admitCall(parts, { requestId, req, res, client, route, held });
     if (!admitted.ok) {
       if (admitted.refusal !== 'gone') deny(admitted.refusal, admitted.dialect);
       return;
@@ -124,6 +125,7 @@ const serveProvider = async (
     parts.logger.error({ error: about }, 'a call failed inside the proxy');
     deny(FAILED_INSIDE);
   } finally {
+    held.release();
     parts.calls.leave();
   }
 };

@@ -13,6 +13,7 @@ import type { Metrics } from '../platform/metrics.ts';
 import type { RunningService } from '../platform/running-service.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
 import { createAttemptJournal, createUnrecordedJournal } from './attempt-journal.ts';
+import { createBodyRoom } from './body-room.ts';
 import { followBudgetSignals } from './budget-signals.ts';
 import type { Doors } from './doors.ts';
 import { createDoors } from './doors.ts';
@@ -167,6 +168,7 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     credentialOf,
     drains,
     calls,
+    bodies: createBodyRoom(deps.config.bodies_bytes_max, deps.config.body_bytes_max),
     ready: () => state.ready,
     stopping: () => state.stopping,
     onShutdown: (listener) => {

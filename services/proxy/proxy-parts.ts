@@ -4,6 +4,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { ControlStateFollower } from '../platform/control-state.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { AttemptJournal } from './attempt-journal.ts';
+import type { BodyRoom } from './body-room.ts';
 import type { BudgetSignals } from './budget-signals.ts';
 import type { Follower } from './follow-operations.ts';
 import type { Forwarder } from './forward.ts';
@@ -33,6 +34,7 @@ export interface ProxyParts {
   credentialOf: (upstream: Upstream) => string | null;
   drains: Places;
   calls: Places;
+  bodies: BodyRoom;
   /** True once control records and signals of before the start are in force. */
   ready: () => boolean;
   stopping: () => boolean;

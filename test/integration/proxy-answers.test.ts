@@ -1,9 +1,13 @@
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { expect, test } from 'vitest';
 import type { Appended } from '../../services/platform/event-log.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import {
   call,
+  KEY,
   putBudget,
   putKey,
   putSignal,
@@ -137,6 +141,42 @@ test('an oversized body is answered 413, whether it says its length or not', asy
   });
   expect(chunked.status).toBe(413);
   expect(provider.seen).toHaveLength(0);
+});
+
+test('a body of more values than can be read in passing is answered 413', async () => {
+  const { url, provider } = await house();
+  const brackets = `{"model":"gpt-4o","messages":[],"pad":[${'[],'.repeat(600_000)}0]}`;
+  expect((await call(`${url}/v1/chat/completions`, brackets)).status).toBe(413);
+  const long = JSON.stringify({ model: 'gpt-4o', messages: [], pad: 'x'.repeat(2_000_000) });
+  expect((await call(`${url}/v1/chat/completions`, long)).status).toBe(200);
+  expect(provider.seen).toHaveLength(1);
+});
+
+test('bodies of calls under way take up bounded room: beyond its share a key is answered 429 until one of them has ended', async () => {
+  const bounds = { body_bytes_max: 2048, bodies_bytes_max: 8192 };
+  const { url } = await house({ proxyConfig: bounds });
+  const padded = JSON.stringify({ model: 'gpt-4o', messages: [], pad: 'x'.repeat(1400) });
+  const half = request(`${url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${KEY}`, 'content-length': padded.length },
+  });
+  const answered = once(half, 'response');
+  half.write(padded.slice(0, 1400));
+  const refused = await until(async () => {
+    const reply = await call(`${url}/v1/chat/completions`, padded);
+    return reply.status === 429 ? reply : undefined;
+  });
+  expect(JSON.parse(refused.body.toString()).error.code).toBe('too_many_bytes');
+  expect(refused.headers['retry-after']).toBe('1');
+  half.end(padded.slice(1400));
+  const [answer] = (await answered) as [IncomingMessage];
+  expect(answer.statusCode).toBe(200);
+  answer.resume();
+  await once(answer, 'end');
+  await until(async () => {
+    const reply = await call(`${url}/v1/chat/completions`, padded);
+    return reply.status === 200 ? reply : undefined;
+  });
 });
 
 test('an unknown model, upstream or path is answered 404, a model the key does not allow 403', async () => {

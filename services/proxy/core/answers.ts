@@ -8,6 +8,8 @@ export interface Refusal {
     | 'invalid_request'
     | 'dimension_required'
     | 'request_too_large'
+    | 'too_many_bytes'
+    | 'overloaded'
     | 'model_not_found'
     | 'upstream_not_found'
     | 'budget_exceeded'
