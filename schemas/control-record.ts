@@ -48,7 +48,7 @@ export const VirtualKeySchema = z.strictObject({
   /** Status for budget blocks, for callers that cannot handle 402. */
   block_status: z.union([z.literal(402), z.literal(429), z.literal(403)]).default(402),
   require: RequirementSchema.optional(),
-  /** Whether the key is still served when the proxy's log is under pressure and its mode is `degrade`; left out: refused. */
+  /** Whether the key is still served when the proxy's log is under pressure and its mode is `degrade`; left out: refused. With too little room on the disk no key is served. */
   under_pressure: z.enum(['refuse', 'serve']).optional(),
 });
 export type VirtualKey = z.infer<typeof VirtualKeySchema>;

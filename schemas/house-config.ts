@@ -30,7 +30,11 @@ export const ProcessConfigSchema = z.strictObject({
       /** When the local log may not grow on: by bytes kept, by age of the oldest event nobody has taken over yet, by room on the disk. */
       pressure: z
         .strictObject({
-          /** `fail_closed`: every call is answered 503. `degrade`: only keys that say `under_pressure: serve` go on. `fail_open`: all go on unmetered, counted and alarmed. */
+          /**
+           * `fail_closed`: every call is answered 503. `degrade`: only keys that say `under_pressure: serve` go on, and with too little room on
+           * the disk (`disk_free_bytes_min`) or a log that cannot be measured or written no key is served. `fail_open`: all go on unmetered,
+           * counted and alarmed.
+           */
           mode: z.enum(['fail_closed', 'degrade', 'fail_open']).default('fail_closed'),
           log_bytes_max: z.int().min(1_048_576).default(8_589_934_592),
           log_age_ms_max: z.int().min(1000).default(86_400_000),

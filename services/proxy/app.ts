@@ -82,6 +82,15 @@ const closedBecause = (parts: ProxyParts): Refusal | null => {
   return parts.pressure.refusalFor(null);
 };
 
+/** Why `/readyz` says no, in a line for whoever looks; null when it says yes. */
+const notReadyLine = (parts: ProxyParts): string | null => {
+  const refusal = closedBecause(parts);
+  if (refusal === null) return null;
+  if (refusal === STOPPING) return 'not ready: stopping\n';
+  if (refusal === NOT_READY) return 'not ready: the records in force are not read yet\n';
+  return `not ready: log under pressure (${[...parts.pressure.causes()].join(', ')})\n`;
+};
+
 const serveProvider = async (
   parts: ProxyParts,
   req: IncomingMessage,
@@ -128,8 +137,8 @@ export const createProxyApp =
     const path = (req.url ?? '/').split('?', 1)[0];
     if (path === '/livez') return respondText(res, 200, 'ok\n');
     if (path === '/readyz') {
-      const ready = closedBecause(parts) === null;
-      return respondText(res, ready ? 200 : 503, ready ? 'ok\n' : 'not ready\n');
+      const problem = notReadyLine(parts);
+      return respondText(res, problem === null ? 200 : 503, problem ?? 'ok\n');
     }
     if (path === '/metrics') return respondText(res, 200, await renderMetrics());
     if (path === '/api/v1/me/budget' && req.method === 'GET') return ownBudgets(parts, req, res);

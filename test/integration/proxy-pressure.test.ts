@@ -139,6 +139,8 @@ describe('fail_closed', () => {
     expect((await call(url + CHAT, BODY)).status).toBe(200);
     broken = true;
     await eventually('not ready', async () => (await statusOf(`${url}/readyz`)) === 503);
+    const { body } = await call(`${url}/readyz`, null, { method: 'GET' });
+    expect(body.toString()).toBe('not ready: log under pressure (unmeasured)\n');
     expect((await call(url + CHAT, BODY)).status).toBe(503);
     expect(provider.seen.length).toBe(1);
   });
