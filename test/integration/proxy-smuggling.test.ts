@@ -163,7 +163,10 @@ const REFUSED: readonly [string, string][] = [
   ['a version of two digits', raw({ version: 'HTTP/1.10' })],
   ['a method in lower case', raw({ method: 'post' })],
   ['a made-up method', raw({ method: 'BREW' })],
-  ['TRACE, which would show the credential', raw({ method: 'TRACE', length: false, body: '' })],
+  [
+    'TRACE, which would show the credential',
+    raw({ method: 'TRACE', target: '/openai/v1/responses/resp_68a1b2c3', length: false, body: '' }),
+  ],
   ['a WebDAV method', raw({ method: 'PROPFIND' })],
   ['a blank in the target', raw({ target: `${PATH} /x` })],
 ];
