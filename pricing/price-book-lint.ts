@@ -32,6 +32,9 @@ const UNIT_CEILINGS: Record<Unit, string> = {
   storage_gb_hours: '1',
   session_hours: '10',
   gpu_hours: '200',
+  cache_storage_token_hours: '0.001',
+  // A millionth of a dollar for a millionth of a dollar.
+  stated_cost_micro_usd: '0.000001',
 };
 
 /** A tier or geography at most ten times dearer, at most a hundred times cheaper than standard: one feed had a factor of 50. */

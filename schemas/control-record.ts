@@ -79,6 +79,11 @@ export const UpstreamSchema = z.strictObject({
    * unasked (OpenRouter, Mistral, the Hugging Face router), so requests and streams go as they come.
    */
   stream_usage: z.enum(['ask', 'as_is']).optional(),
+  /**
+   * Models that no price book names: `pass` (also when left out) lets them through, and they show as unrated; `ceiling` does the same, but budgets count
+   * them at the dearest price their provider has; `block` refuses them before anything is sent.
+   */
+  unknown_price: z.enum(['pass', 'ceiling', 'block']).optional(),
   disconnect: z.enum(['drain', 'cancel']).default('drain'),
   /** Upstream calls per request at most: 1 = no retry. Retried: connect errors, 429, 500, 502, 503, 504, 529, before the first byte. */
   attempts_max: z.int().min(1).max(10).default(3),

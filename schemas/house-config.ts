@@ -79,6 +79,16 @@ export const ProcessConfigSchema = z.strictObject({
       }),
     ])
     .default({ kind: 'chdb' }),
+  prices: z
+    .strictObject({
+      /** Folder of price books, `<books>/<provider>/NNNN.json`, in place of the ones shipped with the product. Relative to this file. */
+      books: z.string().min(1).optional(),
+      /** Folder of what was agreed with providers, `<contracts>/<contract>/NNNN.json`. Relative to this file. */
+      contracts: z.string().min(1).optional(),
+      /** A book nobody has compared with its sources for longer is stale. */
+      stale_after_days: z.int().min(1).max(3650).default(45),
+    })
+    .prefault({}),
   stripe: z
     .strictObject({
       api_key: SecretReferenceSchema,

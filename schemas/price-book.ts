@@ -80,6 +80,20 @@ export const AllowanceSchema = z.strictObject({
   valid_to: InstantSchema.optional(),
   ...ProvenanceShape,
 });
+export type Allowance = z.infer<typeof AllowanceSchema>;
+
+/**
+ * Calls that cost what the provider says they cost, where it says so: usage is charged the stated amount as `stated_cost_micro_usd` instead of its
+ * tokens. Where nothing is stated the book's prices hold.
+ */
+export const PassThroughSchema = z.strictObject({
+  /** Every model when left out. */
+  models: z.array(z.string().min(1).max(200)).min(1).optional(),
+  valid_from: InstantSchema,
+  valid_to: InstantSchema.optional(),
+  ...ProvenanceShape,
+});
+export type PassThrough = z.infer<typeof PassThroughSchema>;
 
 /** Who let a version into force, and when. */
 export const ApprovalSchema = z.strictObject({ by: NameSchema, at: InstantSchema });
@@ -98,6 +112,7 @@ export const PriceBookSchema = z.strictObject({
   aliases: z.array(ModelAliasSchema),
   prices: z.array(PriceSchema),
   allowances: z.array(AllowanceSchema).optional(),
+  pass_through: z.array(PassThroughSchema).min(1).optional(),
   prepared_by: NameSchema.optional(),
   approved: z.array(ApprovalSchema).min(1).optional(),
 });

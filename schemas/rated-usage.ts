@@ -25,6 +25,12 @@ export const UNRATED_REASONS = [
   'precision', // an exact unit price would need more than 12 decimal places
 ] as const;
 
+/** What a second witness says against an entry. It is charged as it is, and shows. */
+export const RATING_FLAGS = [
+  'stated_total_differs', // the token total the provider states is not the sum of its classes
+  'stated_cost_differs', // the cost the provider states is not what the books say
+] as const;
+
 /** Rating of one event: a ledger entry to be. Derived from (event, books) alone, so a replay writes the same bytes. */
 export const RatedUsageSchema = z
   .strictObject({
@@ -63,15 +69,21 @@ export const RatedUsageSchema = z
     book: z.string().max(100).optional(),
     /** Requested model, tier or geography was used because the reply was silent. */
     assumed: z.array(z.enum(['model', 'tier', 'geo'])).optional(),
+    flags: z.array(z.enum(RATING_FLAGS)).min(1).optional(),
     charges: z.array(ChargeSchema),
     /** Sum of the charges; absent when unrated: an unknown price is never zero. */
     total_usd: AmountSchema.optional(),
+    /** Of an unrated entry whose upstream says so: the most it can cost by any price of its provider. Budgets count it; nobody is charged it. */
+    ceiling_usd: AmountSchema.optional(),
   })
   .refine((r) => (r.outcome === 'rated') === (r.total_usd !== undefined), {
     message: 'a rated entry has a total_usd, an unrated one has none',
   })
   .refine((r) => (r.outcome === 'unrated') === (r.unrated_reason !== undefined), {
     message: 'an unrated entry has an unrated_reason, a rated one has none',
+  })
+  .refine((r) => r.ceiling_usd === undefined || r.outcome === 'unrated', {
+    message: 'only an unrated entry has a ceiling_usd',
   });
 export type RatedUsage = z.infer<typeof RatedUsageSchema>;
 export type UnratedReason = (typeof UNRATED_REASONS)[number];

@@ -61,6 +61,8 @@ const attemptIdentity = {
   dimensions: DimensionsSchema,
   tags: TagsSchema,
   reservation_id: UuidSchema.optional(),
+  /** What the upstream's policy makes of usage that no book prices: budgets count it at a ceiling. Left out: it is let pass. */
+  unknown_price: z.literal('ceiling').optional(),
   traceparent: z.string().max(64).optional(),
 };
 

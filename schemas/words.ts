@@ -55,6 +55,8 @@ export const UNITS = [
   'storage_gb_hours',
   'session_hours',
   'gpu_hours',
+  'cache_storage_token_hours', // tokens kept in an explicit cache times hours (Gemini)
+  'stated_cost_micro_usd', // millionths of a dollar that the provider itself says the call cost; of pass-through prices only
 ] as const;
 export const UnitSchema = z.enum(UNITS);
 export type Unit = z.infer<typeof UnitSchema>;

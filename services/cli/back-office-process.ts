@@ -73,7 +73,7 @@ const startPipeline = async (
   });
   const shared = { warehouse, clock, logger, metrics };
   const { usageEvents, house } = logs;
-  const books = loadPriceBooks();
+  const books = loadPriceBooks(loaded.priceFolders.books, loaded.priceFolders.contracts);
   const rater = await startRater({
     usageEvents,
     backOffice: house,

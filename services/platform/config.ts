@@ -15,6 +15,11 @@ export interface LoadedConfig {
   readonly path: string | null;
   /** Absolute. */
   readonly dataDir: string;
+  /** Absolute folders of price books and of contracts; undefined: the shipped books, no contracts. */
+  readonly priceFolders: {
+    readonly books: string | undefined;
+    readonly contracts: string | undefined;
+  };
   readonly resolveSecret: (reference: SecretReference) => string;
 }
 
@@ -109,6 +114,9 @@ const secretResolver =
     throw missing(`The secret is to come from the file ${path}, which is empty`);
   };
 
+const folderOf = (baseDir: string, folder: string | undefined): string | undefined =>
+  folder === undefined ? undefined : resolve(baseDir, folder);
+
 /**
  * Loads `reckoner.yaml`, lays the environment over it and validates the whole.
  * @throws ReckonerError CONFIG_UNREADABLE or CONFIG_INVALID with every problem in one message.
@@ -127,6 +135,10 @@ export const loadConfig = (path: string | null, env: Environment): LoadedConfig 
     config: parsed.data,
     path,
     dataDir: resolve(baseDir, parsed.data.process.data_dir),
+    priceFolders: {
+      books: folderOf(baseDir, parsed.data.process.prices.books),
+      contracts: folderOf(baseDir, parsed.data.process.prices.contracts),
+    },
     resolveSecret: secretResolver(baseDir, env),
   });
 };

@@ -37,6 +37,7 @@ export const openRecord = (
     streamed: facts.streamed,
     dimensions: call.dimensions,
     tags: call.tags,
+    ...(upstream.unknown_price === 'ceiling' ? { unknown_price: 'ceiling' } : {}),
     ...(traceparent && TRACEPARENT.test(traceparent) ? { traceparent } : {}),
     estimated_input_tokens: String(call.estimatedInputTokens),
     ...(facts.maxOutputTokens === undefined

@@ -5,7 +5,10 @@ import { sqlString } from '../platform/warehouse.ts';
 import type { StandingEntry } from './core/supersede.ts';
 
 interface Row
-  extends Omit<StandingEntry, 'charges' | 'closed_at' | 'revision' | 'sequence' | 'total_usd'> {
+  extends Omit<
+    StandingEntry,
+    'ceiling_usd' | 'charges' | 'closed_at' | 'revision' | 'sequence' | 'total_usd'
+  > {
   revision: number | string;
   sequence: number | string;
   closed_ms: number | string;
@@ -16,17 +19,18 @@ interface Row
   amounts: string[];
   price_ids: string[];
   total: string | null;
+  ceiling: string | null;
 }
 
 const COLUMNS = `event_id, revision, kind, outcome, unrated_reason, unrated_detail, supersedes,
   toUnixTimestamp64Milli(closed_at) AS closed_ms, period, posting_period, boot_id, sequence, model, tier, geo, ending,
-  provider_request_id, book, assumed, charge_meters AS meters, charge_models AS models,
+  provider_request_id, book, assumed, flags, charge_meters AS meters, charge_models AS models,
   arrayMap(x -> toString(x), charge_quantities) AS quantities, arrayMap(x -> toString(x), charge_unit_prices) AS unit_prices,
-  arrayMap(x -> toString(x), charge_amounts) AS amounts, charge_price_ids AS price_ids, toString(total_usd) AS total`;
+  arrayMap(x -> toString(x), charge_amounts) AS amounts, charge_price_ids AS price_ids, toString(total_usd) AS total, toString(ceiling_usd) AS ceiling`;
 
 const entryOf = (row: Row): StandingEntry => {
   const { closed_ms, meters, models, quantities, unit_prices, amounts, price_ids, ...rest } = row;
-  const { total, ...entry } = rest;
+  const { total, ceiling, ...entry } = rest;
   return {
     ...entry,
     revision: Number(row.revision),
@@ -41,6 +45,7 @@ const entryOf = (row: Row): StandingEntry => {
       price_id: price_ids[index] ?? '',
     })),
     total_usd: total,
+    ceiling_usd: ceiling,
   };
 };
 

@@ -136,6 +136,7 @@ export const ENTRY_COLUMNS = [
   'provider_request_id',
   'book',
   'assumed',
+  'flags',
   'charge_meters',
   'charge_models',
   'charge_quantities',
@@ -143,6 +144,7 @@ export const ENTRY_COLUMNS = [
   'charge_amounts',
   'charge_price_ids',
   'total_usd',
+  'ceiling_usd',
 ] as const;
 
 /** The ledger's row of one entry: charges become parallel arrays, money stays text. */
@@ -180,6 +182,7 @@ export const entryRow = (entry: RatedUsage, hash: string): unknown[] => [
   entry.provider_request_id ?? '',
   entry.book ?? '',
   entry.assumed ?? [],
+  entry.flags ?? [],
   entry.charges.map((charge) => charge.meter),
   entry.charges.map((charge) => charge.model),
   entry.charges.map((charge) => charge.quantity),
@@ -187,4 +190,5 @@ export const entryRow = (entry: RatedUsage, hash: string): unknown[] => [
   entry.charges.map((charge) => charge.amount_usd),
   entry.charges.map((charge) => charge.price_id),
   entry.total_usd ?? null,
+  entry.ceiling_usd ?? null,
 ];

@@ -85,6 +85,7 @@ export const reversalOf = (charge: RatedUsage, postingPeriod: Period): RatedUsag
     amount_usd: negateAmount(line.amount_usd),
   })),
   ...(charge.total_usd === undefined ? {} : { total_usd: negateAmount(charge.total_usd) }),
+  ...(charge.ceiling_usd === undefined ? {} : { ceiling_usd: negateAmount(charge.ceiling_usd) }),
 });
 
 const totalOf = (rated: RatedUsage): string => rated.total_usd ?? '0';

@@ -24,8 +24,10 @@ export interface StandingEntry {
   provider_request_id: string;
   book: string;
   assumed: NonNullable<RatedUsage['assumed']>;
+  flags: NonNullable<RatedUsage['flags']>;
   charges: RatedUsage['charges'];
   total_usd: string | null;
+  ceiling_usd: string | null;
 }
 
 /** The newest charge that no reversal takes back. */
@@ -83,8 +85,10 @@ export const restoredCharge = (entry: StandingEntry, attempt: AttemptFacts): Rat
     ...{ dimensions, tags },
     ...stated('book', entry.book),
     ...(entry.assumed.length === 0 ? {} : { assumed: entry.assumed }),
+    ...(entry.flags.length === 0 ? {} : { flags: entry.flags }),
     charges: entry.charges,
     ...(entry.total_usd === null ? {} : { total_usd: canonicalAmount(entry.total_usd) }),
+    ...(entry.ceiling_usd === null ? {} : { ceiling_usd: canonicalAmount(entry.ceiling_usd) }),
   };
 };
 
