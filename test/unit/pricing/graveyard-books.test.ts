@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { priceUsage } from '../../../pricing/price-usage.ts';
+import { rateUsage } from '../../../pricing/rate-usage.ts';
 import { loadPriceBooks } from '../../../services/platform/price-books.ts';
+import { usageEvent } from './pricing-fixtures.ts';
 
 /** Cases of the graveyard that are about what the shipped books say. */
 const books = loadPriceBooks();
@@ -38,6 +40,18 @@ describe('the shipped books', () => {
     expect(total('bedrock', 'anthropic.claude-sonnet-4-5-20250929-v1:0')).toBe('3.3');
     expect(total('bedrock', 'apac.amazon.nova-lite-v1:0')).toBe('0.06');
     expect(total('bedrock', 'mars.amazon.nova-lite-v1:0')).toContain('names the model');
+  });
+
+  it('case 87 · InvokeModel is priced by the profile in its path, whatever name the vendor puts into the reply', () => {
+    const event = usageEvent({
+      provider: 'bedrock',
+      flavour: 'bedrock.invoke',
+      requested_model: 'us.anthropic.claude-sonnet-4-5-20250929-v1:0',
+      model: 'claude-sonnet-4-5-20250929',
+      tier: 'standard',
+      classes: { input_uncached: '1000000' },
+    });
+    expect(rateUsage(event, books, { knownAt: books.newestKnownFrom }).total_usd).toBe('3.3');
   });
 
   it('leave priority calls of gpt-5.5 beyond its cliff unrated: the list of that tier does not say what they cost', () => {
