@@ -17,7 +17,7 @@ import type { Logger } from '../platform/logger.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
 import { migrate } from '../platform/migrate.ts';
-import { loadPriceBooks } from '../platform/price-books.ts';
+import { loadPriceBooks, readContracts } from '../platform/price-books.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
 import { startRater } from '../rater/main.ts';
 import type { Reconciler } from '../reconciler/main.ts';
@@ -26,6 +26,7 @@ import type { ReconciliationAge } from '../reconciler/reconciliation-age.ts';
 import { startReconciliationAge } from '../reconciler/reconciliation-age.ts';
 import { readItemsCsv } from '../reconciler/sources/items-csv.ts';
 import { startAcknowledging } from './acknowledge-logs.ts';
+import { createHouseReporter } from './house-reporter.ts';
 import { createHouseRerater } from './house-rerater.ts';
 import type { OpenLogs } from './open-logs.ts';
 import { openBackOfficeLogs } from './open-logs.ts';
@@ -156,6 +157,14 @@ const startDesk = (
     biller,
     reconciler: consoleReconciler(reconciler, pipeline.reconciliationAge),
     rerater: createHouseRerater({ ...pipeline, ...shared, house: logs.house }),
+    reporter: createHouseReporter({
+      ...shared,
+      usageEvents: logs.usageEvents,
+      prices: () => ({
+        books: pipeline.books.books,
+        contracts: readContracts(loaded.priceFolders.contracts),
+      }),
+    }),
     periods: {
       openItems: (period) => readOpenItems(warehouse, period),
       runAlone: (work) => rater.runAlone(work),

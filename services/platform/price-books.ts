@@ -34,6 +34,10 @@ const readVersions = (directory: string): unknown[] =>
         .map((file) => readJson(join(folder, file)));
     });
 
+/** Every published version of every contract, as it lies there; `loadPriceBooks` checks them. */
+export const readContracts = (directory: string | undefined): ContractBook[] =>
+  directory === undefined ? [] : (readVersions(directory) as ContractBook[]);
+
 /**
  * Reads every published version, `<directory>/<provider>/NNNN.json`, and validates them together. Drafts and overlays are left
  * alone.
@@ -47,7 +51,7 @@ export const loadPriceBooks = (
 ): PriceBooks => {
   try {
     const books = readVersions(directory) as PriceBook[];
-    const agreed = contracts === undefined ? [] : (readVersions(contracts) as ContractBook[]);
+    const agreed = readContracts(contracts);
     if (books.length > 0) return createPriceBooks(books, agreed);
   } catch (cause) {
     if (cause instanceof ReckonerError) throw cause;
