@@ -5,6 +5,7 @@ import { followupGuards } from './followup.ts';
 import type { Guard } from './guard.ts';
 import { identityGuards } from './identity.ts';
 import { pressureGuards } from './pressure.ts';
+import { pricesOpsGuards } from './prices-ops.ts';
 import { pricingGuards } from './pricing.ts';
 import { routingGuards } from './routing.ts';
 
@@ -18,6 +19,7 @@ export const GUARDS: readonly Guard[] = [
   ...flavoursGuards,
   ...identityGuards,
   ...pricingGuards,
+  ...pricesOpsGuards,
 ];
 
 const numbers = (from: number, to: number): number[] =>
