@@ -2,6 +2,7 @@ import { TOPICS } from '../../schemas/topics.ts';
 import type { RunningLedger } from '../ledger/main.ts';
 import { LEDGER_GROUP } from '../ledger/main.ts';
 import type { ControlStateFollower } from '../platform/control-state.ts';
+import { closedPeriodsOf } from '../platform/control-state.ts';
 import type { EventLog } from '../platform/event-log.ts';
 import type { FollowedPriceBooks } from '../platform/follow-price-books.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -35,12 +36,7 @@ export const createHouseRerater = (parts: {
     backOffice: house,
     books: prices.current,
     loadBooks: (directory) => loadHousePrices(priceFolders, directory).books,
-    closedPeriods: () =>
-      new Set(
-        [...control.state.periods.values()]
-          .filter(({ state }) => state === 'closed')
-          .map(({ id }) => id),
-      ),
+    closedPeriods: () => closedPeriodsOf(control.state),
     runAlone: (work) => rater.runAlone(work),
     untilInLedger: () => untilCommitted(house, reader, LEDGER_TIMEOUT_MS),
     untilRolledUp: () => ledger.flushRollups(),

@@ -1,5 +1,6 @@
 import type { PriceBooks } from '../../pricing/price-books.ts';
 import { encodeEnvelope } from '../../schemas/envelope.ts';
+import type { Period } from '../../schemas/instant.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from '../platform/clock.ts';
 import { consumeBatches, deadLetterCounter } from '../platform/consume-batches.ts';
@@ -8,6 +9,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { RunningService } from '../platform/running-service.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
+import { postedAs, postingPeriods } from './core/posting-period.ts';
 import type { RatedBatch } from './core/rate-batch.ts';
 import { rateBatch } from './core/rate-batch.ts';
 import type { StoredRatings } from './stored-ratings.ts';
@@ -24,6 +26,8 @@ export interface RaterDependencies {
   warehouse: Warehouse;
   /** The prices in force; asked once a batch, so that a batch is rated by one set. */
   books: () => PriceBooks;
+  /** Months nothing is posted into any more; what is late for them goes into the first open one. None when left out. */
+  closedPeriods?: () => ReadonlySet<Period>;
   clock: Clock;
   logger: Logger;
   metrics: Metrics;
@@ -55,6 +59,11 @@ const instruments = (metrics: Metrics, lag: () => number | null, waiting: () => 
       'Events whose provider stated a cost itself, and whether it is what the books say.',
       ['provider', 'verdict'],
     ),
+    statedTotals: metrics.counter(
+      'rater_stated_totals_total',
+      'Events by whether the token total the provider states is the sum of our classes.',
+      ['provider', 'verdict'],
+    ),
   };
 };
 
@@ -62,14 +71,16 @@ const instruments = (metrics: Metrics, lag: () => number | null, waiting: () => 
 const entriesOf = (
   batch: RatedBatch,
   supersessions: Supersessions,
-  stored: StoredRatings,
+  at: { stored: StoredRatings; postingPeriodOf: (period: Period) => Period },
 ): LogEntry[] =>
   batch.envelopes.map(({ key, outer, rated }) =>
     rated.supersedes === undefined
       ? {
           topic: TOPICS.usageRated.name,
           key,
-          value: stored.get(rated.entry_id) ?? encodeEnvelope('ratedUsage', outer, rated),
+          value:
+            at.stored.get(rated.entry_id) ??
+            encodeEnvelope('ratedUsage', outer, postedAs(rated, at.postingPeriodOf)),
         }
       : supersessions.entryOf(rated),
   );
@@ -85,7 +96,8 @@ const NOTHING_STORED: StoredRatings = new Map();
  * book was published, never as of now: a replay tomorrow must rate alike. Books are swapped between batches only.
  */
 export const startRater = async (deps: RaterDependencies): Promise<RunningRater> => {
-  const supersessions = createSupersessions(deps);
+  const closedPeriods = deps.closedPeriods ?? (() => new Set<Period>());
+  const supersessions = createSupersessions({ ...deps, closedPeriods });
   await supersessions.start();
   let stored = await readStoredRatings(deps.backOffice, deps.usageEvents, {
     group: RATER_GROUP,
@@ -107,12 +119,16 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
         books,
         books.newestKnownFrom,
       );
-      const appended = deps.backOffice.append(entriesOf(batch, supersessions, stored));
+      const postingPeriodOf = postingPeriods(closedPeriods());
+      const appended = deps.backOffice.append(
+        entriesOf(batch, supersessions, { stored, postingPeriodOf }),
+      );
       await appended.stored;
       await appended.durable;
       for (const { rated } of batch.envelopes) if (rated.supersedes) supersessions.hold(rated);
       counters.rated.inc(batch.rated);
       for (const witness of batch.witnesses) counters.statedCosts.inc({ ...witness });
+      for (const total of batch.totals) counters.statedTotals.inc({ ...total });
       for (const [reason, count] of batch.unrated) {
         counters.unrated.inc({ reason }, count);
         deps.logger.warn({ reason, count }, 'usage events left unrated');

@@ -41,8 +41,8 @@ export const pricesOpsGuards: readonly Guard[] = [
     name: 'a-repeated-batch-keeps-its-stored-prices',
     protects: ['row 51'],
     file: 'services/rater/main.ts',
-    find: 'stored.get(rated.entry_id) ?? encodeEnvelope(',
-    replace: 'encodeEnvelope(',
+    find: 'at.stored.get(rated.entry_id) ??',
+    replace: '',
     test: { file: RATER, name: 'row 51 · a batch repeated after a crash' },
   },
 ];

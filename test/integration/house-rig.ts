@@ -79,8 +79,9 @@ export const startTestHouse = async (logs: {
   office: EventLog;
   usageEvents: readonly EventLog[];
   books?: PriceBooks | (() => PriceBooks);
+  closedPeriods?: () => ReadonlySet<string>;
 }): Promise<TestHouse> => {
-  const { warehouse, office, usageEvents, books = BOOKS } = logs;
+  const { warehouse, office, usageEvents, books = BOOKS, closedPeriods = () => new Set() } = logs;
   const metrics = createMetrics('house');
   const logger = createLogger('house', 'silent');
   const clock = systemClock;
@@ -91,6 +92,7 @@ export const startTestHouse = async (logs: {
     usageEvents,
     backOffice: office,
     books: typeof books === 'function' ? books : () => books,
+    closedPeriods,
   });
   const budget = await startBudget({ ...shared, rated: office, backOffice: office, control });
   const ledger = await startLedger({ ...shared, usageEvents, rated: office, backOffice: office });
