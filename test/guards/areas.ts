@@ -6,6 +6,7 @@ import type { Guard } from './guard.ts';
 import { identityGuards } from './identity.ts';
 import { pressureGuards } from './pressure.ts';
 import { pricingGuards } from './pricing.ts';
+import { reconcileGuards } from './reconcile.ts';
 import { routingGuards } from './routing.ts';
 
 /** Every guard of every area, in the order they are run. */
@@ -18,6 +19,7 @@ export const GUARDS: readonly Guard[] = [
   ...flavoursGuards,
   ...identityGuards,
   ...pricingGuards,
+  ...reconcileGuards,
 ];
 
 const numbers = (from: number, to: number): number[] =>
