@@ -137,24 +137,12 @@ describe('the ceiling of what no price was found for', () => {
 
 describe('of several prices of one model the ceiling takes', () => {
   const DAY = '2026-11-01T00:00:00.000Z';
-  const rest = base.filter((one) => one.meter !== 'input_uncached' || one.model === 'model-a');
+  const others = base.filter((one) => one.meter !== 'input_uncached' || one.model === 'model-a');
   const ends = (to: string) => dear('0.000009', { valid_to: to });
 
   it('one that is still valid', () => {
-    expect(
-      ceilingOf([
-        ...base.slice(0, 4),
-        price('output_text', '0.000015', { model: 'model-b' }),
-        ends('2026-11-21T12:00:00.001Z'),
-      ]),
-    ).toBe('0.009');
-    expect(
-      ceilingOf([
-        ...base.slice(0, 4),
-        price('output_text', '0.000015', { model: 'model-b' }),
-        ends('2026-11-21T12:00:00.000Z'),
-      ]),
-    ).toBe('0.002');
+    expect(ceilingOf([...others, ends('2026-11-21T12:00:00.001Z')])).toBe('0.009');
+    expect(ceilingOf([...others, ends('2026-11-21T12:00:00.000Z')])).toBe('0.002');
   });
 
   it('the one that has replaced the others, though it is cheaper', () => {
