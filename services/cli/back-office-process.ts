@@ -139,6 +139,7 @@ const startDesk = (
   });
   const reconciler = createReconciler({
     warehouse,
+    books: pipeline.prices.current,
     clock: shared.clock,
     logger: shared.logger,
   });

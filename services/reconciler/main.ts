@@ -14,7 +14,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
 import type { ReconciliationInput } from './core/build-report.ts';
 import { buildReport } from './core/build-report.ts';
-import { listPrices } from './core/list-prices.ts';
+import { freeCredits, listPrices } from './core/list-prices.ts';
 import type { PricedLedger } from './core/prove-causes.ts';
 import type { ReconciliationReport } from './core/report.ts';
 import {
@@ -183,8 +183,12 @@ const readPriced = async (
   const zones = zoneDaysOf(period);
   const ends = zones[0]?.day_starts;
   const at = [ends?.[0], ends?.at(-2)].filter((instant) => instant !== undefined);
-  const prices = books ? listPrices(books(), slices, { provider, at }) : [];
-  return { slices, quarters: quarters ?? [], zones, prices };
+  const known = books?.();
+  return {
+    ...{ slices, quarters: quarters ?? [], zones },
+    prices: known ? listPrices(known, slices, { provider, at }) : [],
+    credits: known ? freeCredits(known, quarters ?? [], { provider, period }) : [],
+  };
 };
 
 const reconcile = async (

@@ -4,20 +4,37 @@ import type { ZoneDays } from './core/day-boundary.ts';
 
 const DAY_MS = 86_400_000;
 
-/** Zones that stand for all that share their midnights: names people know. */
-const WELL_KNOWN = [
+/** A zone for each way that days are cut anywhere people live; of those that cut alike the best known. */
+const ZONES = [
   'America/Los_Angeles',
   'America/New_York',
   'America/Chicago',
   'America/Denver',
+  'America/Phoenix',
+  'America/Anchorage',
+  'Pacific/Honolulu',
+  'America/Halifax',
+  'America/St_Johns',
+  'America/Bogota',
   'America/Sao_Paulo',
   'Europe/London',
   'Europe/Berlin',
   'Europe/Helsinki',
+  'Europe/Istanbul',
+  'Africa/Lagos',
+  'Africa/Johannesburg',
+  'Africa/Cairo',
+  'Asia/Jerusalem',
   'Asia/Dubai',
+  'Asia/Karachi',
   'Asia/Kolkata',
+  'Asia/Kathmandu',
+  'Asia/Dhaka',
+  'Asia/Bangkok',
   'Asia/Singapore',
   'Asia/Tokyo',
+  'Australia/Brisbane',
+  'Australia/Adelaide',
   'Australia/Sydney',
   'Pacific/Auckland',
 ];
@@ -62,7 +79,7 @@ export const zoneDaysOf = (period: Period): ZoneDays[] => {
     if (!found.has(key)) found.set(key, { zone, day_starts });
   };
   add('UTC', utc);
-  for (const zone of [...WELL_KNOWN, ...Intl.supportedValuesOf('timeZone')]) {
+  for (const zone of ZONES) {
     const clock = clockOf(zone);
     add(
       zone,

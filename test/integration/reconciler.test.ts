@@ -34,10 +34,13 @@ interface Row {
   /** meter -> [quantity, unit price, amount] */
   charges?: Record<string, [string, string, string]>;
   day?: string;
+  /** Time of the day, UTC. */
+  time?: string;
+  tier?: string;
 }
 
 const ENTRY_COLUMNS =
-  'entry_id event_id revision kind outcome unrated_reason event_ts closed_at period posting_period tenant byo_key provider upstream model ending attempt_id provider_request_id charge_meters charge_models charge_quantities charge_unit_prices charge_amounts charge_price_ids total_usd'.split(
+  'entry_id event_id revision kind outcome unrated_reason event_ts closed_at period posting_period tenant byo_key provider upstream model tier ending attempt_id provider_request_id charge_meters charge_models charge_quantities charge_unit_prices charge_amounts charge_price_ids total_usd'.split(
     ' ',
   );
 const USAGE_COLUMNS =
@@ -48,7 +51,7 @@ const USAGE_COLUMNS =
 const entryOf = (row: Row): unknown[] => {
   const { id, revision = 1, kind = 'charge', charges, model = 'gpt-4o-mini-2024-07-18' } = row;
   const lines = Object.entries(charges ?? {});
-  const at = `${row.day ?? '2026-11-03'} 12:00:00.000`;
+  const at = `${row.day ?? '2026-11-03'} ${row.time ?? '12:00'}:00.000`;
   return [
     `${id}/${revision}/${kind}`,
     id,
@@ -65,6 +68,7 @@ const entryOf = (row: Row): unknown[] => {
     row.provider,
     row.provider,
     model,
+    row.tier ?? '',
     row.ending ?? 'reported',
     `attempt-${id}`,
     row.request ?? '',
@@ -313,6 +317,7 @@ describe('a month compared', () => {
       amount_usd: '0.01',
       count: 0,
       text: 'the statement and the provider record per call differ',
+      evidence: 'Nothing in the two records proves a cause.',
     });
     expect(addAmounts([report.explained_usd, report.unexplained_usd])).toBe(report.delta_usd);
     expect(addAmounts([report.statement_usd, negateAmount(report.ledger_usd)])).toBe(
@@ -383,5 +388,64 @@ describe('a month compared', () => {
     expect(report).toMatchObject({ delta_usd: '0.5', explained_usd: '0.5', unexplained_usd: '0' });
     expect(report.statements.map((s) => s.file_name)).toEqual(['november-later.csv']);
     expect(report.causes).toMatchObject([{ class: 'scope', amount_usd: '0.5' }]);
+  });
+
+  it('case 95 · reads tiers, prices and hours from the ledger: days of Tokyo, batch billed as standard, a credit', async () => {
+    // A call: 1,000 x 0.000002 = 0.002; of batch half of it.
+    const input = (price: string, amount: string): NonNullable<Row['charges']> => ({
+      input_uncached: ['1000', price, amount],
+    });
+    const at = (day: string, time: string, rest: Partial<Row> = {}): Row => ({
+      provider: 'openai',
+      id: `z-${day}-${time}`,
+      model: 'gpt-zone',
+      charges: input('0.000002', '0.002'),
+      day,
+      time,
+      ...rest,
+    });
+    await record(
+      // In Tokyo this is 1 March, and the one before the 11th.
+      at('2026-02-28', '15:15'),
+      at('2026-03-10', '15:30'),
+      at('2026-03-20', '12:00', { tier: 'batch', charges: input('0.000001', '0.001') }),
+      at('2026-03-20', '13:00', { model: 'gpt-tier', charges: input('0.000002', '0.002') }),
+      at('2026-03-20', '14:00', {
+        model: 'gpt-tier',
+        tier: 'batch',
+        charges: input('0.000001', '0.001'),
+      }),
+      at('2026-03-21', '18:00'),
+    );
+    const printed = (day: string, item: string, amount: string) => ({ day, item, amount });
+    await reconciler.importStatement({
+      provider: 'openai',
+      bytes: bytes(
+        openaiCsv([
+          printed('2026-03-01', 'gpt-zone, input', '0.002000000000'),
+          printed('2026-03-11', 'gpt-zone, input', '0.002000000000'),
+          printed('2026-03-22', 'gpt-zone, input', '0.002000000000'),
+          printed('2026-03-20', 'batch | gpt-zone, input', '0.001000000000'),
+          // 400 tokens of batch are billed as standard.
+          printed('2026-03-20', 'gpt-tier, input', '0.002800000000'),
+          printed('2026-03-20', 'batch | gpt-tier, input', '0.000600000000'),
+          printed('2026-03-31', 'Goodwill credit', '-1.5'),
+        ]),
+      ),
+      fileName: 'march.csv',
+    });
+    const request = { provider: 'openai', period: '2026-03', tolerance_usd: '0' };
+    const report = await reconciler.reconcile(request);
+    expect(
+      report.causes.map(({ class: name, amount_usd, explained }) => [name, amount_usd, explained]),
+    ).toEqual([
+      ['credit', '-1.5', true],
+      // 28 February 15:15 is March in Tokyo.
+      ['time_zone', '0.002', true],
+      ['tier', '0.0004', false],
+    ]);
+    expect(report.cells.find((cell) => cell.model === 'gpt-zone')?.causes).toMatchObject([
+      { class: 'time_zone', evidence: expect.stringContaining('Asia/Tokyo') },
+    ]);
   });
 });

@@ -1,6 +1,9 @@
+import type { AllowanceCredit } from '../../../pricing/allowances.ts';
+import { allowanceCredits } from '../../../pricing/allowances.ts';
 import type { PriceBooks } from '../../../pricing/price-books.ts';
-import type { Instant } from '../../../schemas/instant.ts';
+import type { Instant, Period } from '../../../schemas/instant.ts';
 import type { Meter } from '../../../schemas/words.ts';
+import type { LedgerQuarter } from './day-boundary.ts';
 import type { LedgerSlice, ListPrice } from './repricing.ts';
 
 const TIERS = ['', 'batch', 'flex', 'priority'];
@@ -48,3 +51,20 @@ export const listPrices = (
   }
   return [...found.values()];
 };
+
+/** What the free allowances of the books take off the month's charges, in the order they were made. */
+export const freeCredits = (
+  books: PriceBooks,
+  quarters: readonly LedgerQuarter[],
+  about: { provider: string; period: Period },
+): AllowanceCredit[] =>
+  allowanceCredits(
+    {
+      provider: about.provider,
+      knownAt: books.newestKnownFrom,
+      uses: quarters
+        .filter(({ quarter_start }) => quarter_start.startsWith(about.period))
+        .map(({ quarter_start, ...use }) => ({ at: quarter_start, ...use })),
+    },
+    books,
+  );
