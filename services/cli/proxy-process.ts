@@ -5,6 +5,7 @@ import { followControlState } from '../platform/control-state.ts';
 import { TAKEN_OVER } from '../platform/log-acknowledgement.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
+import { loadPriceBooks } from '../platform/price-books.ts';
 import type { RunningService } from '../platform/running-service.ts';
 import { startProxy } from '../proxy/main.ts';
 import { SHIPPER_GROUP, startShipper } from '../proxy/shipper.ts';
@@ -25,6 +26,8 @@ export const runProxyProcess = async (loaded: LoadedConfig): Promise<number> => 
   const pepper = houseSecret(loaded.dataDir, 'pepper');
   checkDurability(config.proxy, loaded.dataDir);
   const logs = await openProxyLogs({ config, dataDir: loaded.dataDir, logger });
+  const { priceFolders } = loaded;
+  const books = loadPriceBooks(priceFolders.books, priceFolders.contracts);
   const control = followControlState([logs.house], logs.local, systemClock);
   const proxy = await startProxy({
     config: config.proxy,
@@ -33,6 +36,7 @@ export const runProxyProcess = async (loaded: LoadedConfig): Promise<number> => 
     takenOverBy: config.event_log.kind === 'kafka' ? SHIPPER_GROUP : TAKEN_OVER,
     control,
     signals: [logs.house],
+    books: () => books,
     pepper,
     resolveSecret: loaded.resolveSecret,
     clock: systemClock,
