@@ -11,7 +11,7 @@ import { openWarehouse } from '../platform/clickhouse-warehouse.ts';
 import { systemClock } from '../platform/clock.ts';
 import type { LoadedConfig } from '../platform/config.ts';
 import { houseSecret } from '../platform/config.ts';
-import { followControlState } from '../platform/control-state.ts';
+import { closedPeriodsOf, followControlState } from '../platform/control-state.ts';
 import { ReckonerError } from '../platform/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import { createLogger } from '../platform/logger.ts';
@@ -79,6 +79,7 @@ const startPipeline = async (
     backOffice: house,
     warehouse,
     books,
+    closedPeriods: () => closedPeriodsOf(control.state),
     clock,
     logger,
     metrics,

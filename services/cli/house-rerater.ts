@@ -3,6 +3,7 @@ import { TOPICS } from '../../schemas/topics.ts';
 import type { RunningLedger } from '../ledger/main.ts';
 import { LEDGER_GROUP } from '../ledger/main.ts';
 import type { ControlStateFollower } from '../platform/control-state.ts';
+import { closedPeriodsOf } from '../platform/control-state.ts';
 import type { EventLog } from '../platform/event-log.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
@@ -33,12 +34,7 @@ export const createHouseRerater = (parts: {
     backOffice: house,
     books,
     loadBooks: (directory) => loadPriceBooks(directory),
-    closedPeriods: () =>
-      new Set(
-        [...control.state.periods.values()]
-          .filter(({ state }) => state === 'closed')
-          .map(({ id }) => id),
-      ),
+    closedPeriods: () => closedPeriodsOf(control.state),
     runAlone: (work) => rater.runAlone(work),
     untilInLedger: () => untilCommitted(house, reader, LEDGER_TIMEOUT_MS),
     untilRolledUp: () => ledger.flushRollups(),

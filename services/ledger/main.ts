@@ -10,6 +10,7 @@ import type { RunningService } from '../platform/running-service.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
 import { keepHistory } from './control-history.ts';
 import { checkEntry, isStorableInstant } from './core/check-entry.ts';
+import { contentOfEntry } from './core/entry-content.ts';
 import type { Fact, Place } from './core/fact.ts';
 import { bucketsOf } from './core/fact.ts';
 import { ENTRY_COLUMNS, entryRow, USAGE_COLUMNS, usageRow } from './core/rows.ts';
@@ -92,7 +93,7 @@ const usageFact = (record: Consumed<'usageEvent'>): Fact => {
 
 const entryFact = (record: Consumed<'ratedUsage'>): Fact => {
   const { data } = record.envelope;
-  const hash = contentHash(record.bytes);
+  const hash = contentHash(contentOfEntry(record.bytes, data));
   return {
     id: data.entry_id,
     hash,

@@ -8,6 +8,7 @@ import type {
   Upstream,
   VirtualKey,
 } from '../../schemas/control-record.ts';
+import type { Period } from '../../schemas/instant.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from './clock.ts';
 import { consumeBatches } from './consume-batches.ts';
@@ -35,6 +36,10 @@ export interface ControlStateFollower extends RunningService {
   /** Called after each batch of changes. */
   onChange(listener: () => void): void;
 }
+
+/** Months nothing is posted into. */
+export const closedPeriodsOf = ({ periods }: Pick<ControlState, 'periods'>): ReadonlySet<Period> =>
+  new Set([...periods.values()].filter(({ state }) => state === 'closed').map(({ id }) => id));
 
 const put = <T extends { id: string }>(map: Map<string, T>, deleted: boolean, body: T): void => {
   if (deleted) map.delete(body.id);

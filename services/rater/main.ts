@@ -1,5 +1,6 @@
 import type { PriceBooks } from '../../pricing/price-books.ts';
 import { encodeEnvelope } from '../../schemas/envelope.ts';
+import type { Period } from '../../schemas/instant.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from '../platform/clock.ts';
 import { consumeBatches, deadLetterCounter } from '../platform/consume-batches.ts';
@@ -8,6 +9,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { RunningService } from '../platform/running-service.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
+import { postedAs, postingPeriods } from './core/posting-period.ts';
 import type { RatedBatch } from './core/rate-batch.ts';
 import { rateBatch } from './core/rate-batch.ts';
 import type { Supersessions } from './supersessions.ts';
@@ -21,6 +23,8 @@ export interface RaterDependencies {
   /** Holds the ledger, where entries that a later fact supersedes are looked up. */
   warehouse: Warehouse;
   books: PriceBooks;
+  /** Months nothing is posted into any more; what is late for them goes into the first open one. None when left out. */
+  closedPeriods?: () => ReadonlySet<Period>;
   clock: Clock;
   logger: Logger;
   metrics: Metrics;
@@ -56,13 +60,17 @@ const instruments = (metrics: Metrics, lag: () => number | null, waiting: () => 
 };
 
 /** What is appended of a batch: ratings, and those apart that first have to take the place of another. */
-const entriesOf = (batch: RatedBatch, supersessions: Supersessions): LogEntry[] =>
+const entriesOf = (
+  batch: RatedBatch,
+  supersessions: Supersessions,
+  postingPeriodOf: (period: Period) => Period,
+): LogEntry[] =>
   batch.envelopes.map(({ key, outer, rated }) =>
     rated.supersedes === undefined
       ? {
           topic: TOPICS.usageRated.name,
           key,
-          value: encodeEnvelope('ratedUsage', outer, rated),
+          value: encodeEnvelope('ratedUsage', outer, postedAs(rated, postingPeriodOf)),
         }
       : supersessions.entryOf(rated),
   );
@@ -77,7 +85,8 @@ export const RATER_GROUP = 'rater';
  */
 export const startRater = async (deps: RaterDependencies): Promise<RunningRater> => {
   const knownAt = deps.books.newestKnownFrom;
-  const supersessions = createSupersessions(deps);
+  const closedPeriods = deps.closedPeriods ?? (() => new Set<Period>());
+  const supersessions = createSupersessions({ ...deps, closedPeriods });
   await supersessions.start();
   const consumption = consumeBatches({
     logs: deps.usageEvents,
@@ -93,7 +102,9 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
         deps.books,
         knownAt,
       );
-      const appended = deps.backOffice.append(entriesOf(batch, supersessions));
+      const appended = deps.backOffice.append(
+        entriesOf(batch, supersessions, postingPeriods(closedPeriods())),
+      );
       await appended.stored;
       await appended.durable;
       for (const { rated } of batch.envelopes) if (rated.supersedes) supersessions.hold(rated);

@@ -1,10 +1,12 @@
 import { decodeEnvelope, encodeEnvelope } from '../../schemas/envelope.ts';
+import type { Period } from '../../schemas/instant.ts';
 import type { RatedUsage } from '../../schemas/rated-usage.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { EventLog, LogEntry } from '../platform/event-log.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
+import { postedAs, postingPeriods } from './core/posting-period.ts';
 import { envelopeOf } from './core/rate-batch.ts';
 import { replacement } from './core/supersede.ts';
 import { readSuperseded } from './standing-entries.ts';
@@ -13,6 +15,7 @@ export interface SupersessionDeps {
   backOffice: EventLog;
   /** Holds `ledger_entries`: what stands is what the ledger says. */
   warehouse: Warehouse;
+  closedPeriods: () => ReadonlySet<Period>;
   clock: Clock;
   logger: Logger;
 }
@@ -149,6 +152,7 @@ class HeldCharges implements Supersessions {
   async #settleSome(): Promise<void> {
     const some = [...this.#held.values()].slice(0, AT_ONCE);
     const found = await this.#find(some.map(({ later }) => later));
+    const postingPeriodOf = postingPeriods(this.#deps.closedPeriods());
     const entries: LogEntry[] = [];
     let settled = 0;
     for (const held of some) {
@@ -157,14 +161,14 @@ class HeldCharges implements Supersessions {
       this.#held.delete(later.event_id);
       if (superseded) {
         settled += 1;
-        entries.push(...replacement(superseded, later).map(ratedEntry));
+        entries.push(...replacement(superseded, later, postingPeriodOf).map(ratedEntry));
         entries.push({ topic: TOPICS.supersessions.name, key: later.event_id, value: null });
         continue;
       }
       this.#held.set(later.event_id, held);
       if (held.charged || this.#deps.clock.monotonicMs() - held.sinceMs < HOLD_MAX_MS) continue;
       held.charged = true;
-      entries.push(ratedEntry(later));
+      entries.push(ratedEntry(postedAs(later, postingPeriodOf)));
       this.#deps.logger.error(
         { event_id: later.event_id, supersedes: later.supersedes },
         'a fact supersedes another that the ledger does not have; it was charged by itself',

@@ -79,14 +79,21 @@ export const startTestHouse = async (logs: {
   office: EventLog;
   usageEvents: readonly EventLog[];
   books?: PriceBooks;
+  closedPeriods?: () => ReadonlySet<string>;
 }): Promise<TestHouse> => {
-  const { warehouse, office, usageEvents, books = BOOKS } = logs;
+  const { warehouse, office, usageEvents, books = BOOKS, closedPeriods = () => new Set() } = logs;
   const metrics = createMetrics('house');
   const logger = createLogger('house', 'silent');
   const clock = systemClock;
   const control = followControlState([office], office, clock);
   const shared = { warehouse, clock, logger, metrics };
-  const rater = await startRater({ ...shared, usageEvents, backOffice: office, books });
+  const rater = await startRater({
+    ...shared,
+    usageEvents,
+    backOffice: office,
+    books,
+    closedPeriods,
+  });
   const budget = await startBudget({ ...shared, rated: office, backOffice: office, control });
   const ledger = await startLedger({ ...shared, usageEvents, rated: office, backOffice: office });
   const services = [ledger, budget, rater, control];

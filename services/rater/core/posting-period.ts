@@ -1,4 +1,5 @@
 import type { Period } from '../../../schemas/instant.ts';
+import type { RatedUsage } from '../../../schemas/rated-usage.ts';
 
 const MONTHS = 12;
 
@@ -18,3 +19,12 @@ export const postingPeriods =
     while (closed.has(open)) open = nextPeriod(open);
     return open;
   };
+
+/** An entry as it is posted: where it belongs, or, that month being closed, in the open one after it. Fields keep their order. */
+export const postedAs = (
+  rated: RatedUsage,
+  postingPeriodOf: (period: Period) => Period,
+): RatedUsage => {
+  const posting_period = postingPeriodOf(rated.posting_period);
+  return posting_period === rated.posting_period ? rated : { ...rated, posting_period };
+};

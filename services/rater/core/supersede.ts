@@ -1,6 +1,8 @@
 import { canonicalAmount } from '../../../pricing/money.ts';
 import { entryId } from '../../../schemas/ids.ts';
+import type { Period } from '../../../schemas/instant.ts';
 import type { RatedUsage } from '../../../schemas/rated-usage.ts';
+import { postedAs } from './posting-period.ts';
 import { reversalOf } from './rerate.ts';
 
 /** What of a ledger entry its attempt does not decide; absent text is empty. Money and quantities as decimal strings. */
@@ -93,11 +95,18 @@ export const restoredCharge = (entry: StandingEntry, attempt: AttemptFacts): Rat
 };
 
 /**
- * What takes the place of a superseded entry: the reversal of the charge that stands, where one does, and the later charge.
+ * What takes the place of a superseded entry: the reversal of the charge that stands, where one does, and the later charge. Each
+ * is posted where it belongs, if that month is open.
  * @param entries all that the ledger holds of the superseded event; at least one.
  */
-export const replacement = (entries: readonly StandingEntry[], later: RatedUsage): RatedUsage[] => {
+export const replacement = (
+  entries: readonly StandingEntry[],
+  later: RatedUsage,
+  postingPeriodOf: (period: Period) => Period,
+): RatedUsage[] => {
+  const charge = postedAs(later, postingPeriodOf);
   const standing = standingOf(entries);
-  if (!standing) return [later];
-  return [reversalOf(restoredCharge(standing, later), standing.posting_period), later];
+  if (!standing) return [charge];
+  const posting = postingPeriodOf(standing.posting_period);
+  return [reversalOf(restoredCharge(standing, later), posting), charge];
 };
