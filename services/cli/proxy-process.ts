@@ -2,10 +2,10 @@ import { systemClock } from '../platform/clock.ts';
 import type { LoadedConfig } from '../platform/config.ts';
 import { houseSecret } from '../platform/config.ts';
 import { followControlState } from '../platform/control-state.ts';
+import { followPriceBooks } from '../platform/follow-price-books.ts';
 import { TAKEN_OVER } from '../platform/log-acknowledgement.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
-import { loadPriceBooks } from '../platform/price-books.ts';
 import type { RunningService } from '../platform/running-service.ts';
 import { startProxy } from '../proxy/main.ts';
 import { SHIPPER_GROUP, startShipper } from '../proxy/shipper.ts';
@@ -26,8 +26,7 @@ export const runProxyProcess = async (loaded: LoadedConfig): Promise<number> => 
   const pepper = houseSecret(loaded.dataDir, 'pepper');
   checkDurability(config.proxy, loaded.dataDir);
   const logs = await openProxyLogs({ config, dataDir: loaded.dataDir, logger });
-  const { priceFolders } = loaded;
-  const books = loadPriceBooks(priceFolders.books, priceFolders.contracts);
+  const prices = followPriceBooks({ folders: loaded.priceFolders, logger, metrics });
   const control = followControlState([logs.house], logs.local, systemClock);
   const proxy = await startProxy({
     config: config.proxy,
@@ -36,14 +35,14 @@ export const runProxyProcess = async (loaded: LoadedConfig): Promise<number> => 
     takenOverBy: config.event_log.kind === 'kafka' ? SHIPPER_GROUP : TAKEN_OVER,
     control,
     signals: [logs.house],
-    books: () => books,
+    books: prices.current,
     pepper,
     resolveSecret: loaded.resolveSecret,
     clock: systemClock,
     logger,
     metrics,
   });
-  const services: RunningService[] = [control, proxy];
+  const services: RunningService[] = [prices, control, proxy];
   if (config.event_log.kind === 'kafka') {
     services.unshift(
       await startShipper({

@@ -6,7 +6,9 @@ import { followupGuards } from './followup.ts';
 import type { Guard } from './guard.ts';
 import { identityGuards } from './identity.ts';
 import { pressureGuards } from './pressure.ts';
+import { pricesOpsGuards } from './prices-ops.ts';
 import { pricingGuards } from './pricing.ts';
+import { reconcileGuards } from './reconcile.ts';
 import { routingGuards } from './routing.ts';
 
 /** Every guard of every area, in the order they are run. */
@@ -19,6 +21,8 @@ export const GUARDS: readonly Guard[] = [
   ...flavoursGuards,
   ...identityGuards,
   ...pricingGuards,
+  ...pricesOpsGuards,
+  ...reconcileGuards,
   ...costsGuards,
 ];
 
