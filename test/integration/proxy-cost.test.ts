@@ -375,11 +375,12 @@ describe('case 86 · a cost that is not known is not stated', () => {
 describe('telling the cost costs no time', () => {
   test('the first event of a stream is there before the second is sent', async () => {
     let seen = '';
-    const provider = await startUpstream(async (_req, res) => {
+    const provider = await startUpstream((_req, res) => {
       res.writeHead(200, { 'content-type': 'text/event-stream' });
       res.write('data: {"choices":[{"delta":{"content":"a"}}]}\n\n');
-      await until(() => (seen.includes('"a"') ? true : undefined));
-      res.end('data: [DONE]\n\n');
+      void until(() => (seen.includes('"a"') ? true : undefined)).then(() =>
+        res.end('data: [DONE]\n\n'),
+      );
     });
     const house = await houseOf({ a: { base_url: provider.url } });
     const heard = await ask(house.url, chat('', { stream: true }), {
@@ -393,13 +394,12 @@ describe('telling the cost costs no time', () => {
 
   test('a body of JSON that is asked for as a stream (Gemini) is passed on as it comes', async () => {
     let seen = '';
-    const provider = await startUpstream(async (_req, res) => {
+    const provider = await startUpstream((_req, res) => {
       res.writeHead(200, { 'content-type': 'application/json' });
       res.write('[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}');
       // One chunk behind: the first goes out with the second.
       setTimeout(() => res.write(',{"candidates":[]}'), 20);
-      await until(() => (seen.includes('"a"') ? true : undefined));
-      res.end(']');
+      void until(() => (seen.includes('"a"') ? true : undefined)).then(() => res.end(']'));
     });
     const house = await houseOf({ a: { base_url: provider.url, dialect: 'gemini' } });
     const heard = await ask(house.url, '{"contents":[]}', {
@@ -414,12 +414,13 @@ describe('telling the cost costs no time', () => {
 
   test('blanks that keep a slow answer alive are passed on after a second', async () => {
     let seen = '';
-    const provider = await startUpstream(async (_req, res) => {
+    const provider = await startUpstream((_req, res) => {
       res.writeHead(200, { 'content-type': 'application/json' });
       const drip = setInterval(() => res.write('\n'), 100);
-      await until(() => (seen.includes('\n') ? true : undefined));
-      clearInterval(drip);
-      res.end(REPLY);
+      void until(() => (seen.includes('\n') ? true : undefined)).then(() => {
+        clearInterval(drip);
+        res.end(REPLY);
+      });
     });
     const house = await houseOf({ a: { base_url: provider.url } });
     const heard = await ask(house.url, chat(), {
