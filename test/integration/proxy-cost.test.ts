@@ -1,61 +1,13 @@
 import { createHash } from 'node:crypto';
-import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
-import { request } from 'node:http';
 import { connect } from 'node:http2';
-import { connect as connectTcp } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { addAmounts } from '../../pricing/money.ts';
-import { createPriceBooks } from '../../pricing/price-books.ts';
-import { RouteSchema } from '../../schemas/control-record.ts';
 import type { EventLog } from '../../services/platform/event-log.ts';
-import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import { rateBatch } from '../../services/rater/core/rate-batch.ts';
-import { book, price } from '../unit/pricing/pricing-fixtures.ts';
-import {
-  KEY,
-  putKey,
-  putRecord,
-  putUpstream,
-  readEvents,
-  startTestProxy,
-  startUpstream,
-  until,
-  untilEvents,
-} from './proxy-harness.ts';
+import type { Heard } from './proxy-cost-rig.ts';
+import { ask, BOOKS, COST, COST_OF_REPLY, houseOf, STREAM, TRAILERS } from './proxy-cost-rig.ts';
+import { KEY, readEvents, startUpstream, until, untilEvents } from './proxy-harness.ts';
 import { always, chat, inShort, openSandbox, REPLY, step } from './routing-house.ts';
-
-/** 0.15 USD a million tokens in, 0.6 out. */
-const BOOKS = createPriceBooks([
-  book(
-    [
-      price('input_uncached', '0.00000015', { model: 'gpt-4o-mini' }),
-      price('output_text', '0.0000006', { model: 'gpt-4o-mini' }),
-    ],
-    {
-      provider: 'openai',
-      standard_tiers: ['default', 'standard'],
-      aliases: [
-        { alias: 'gpt-4o-mini-2024-07-18', model: 'gpt-4o-mini', source: 'https://example.test' },
-      ],
-    },
-  ),
-]);
-const COST = 'x-reckoner-cost-usd';
-/** 9 x 0.00000015 + 1 x 0.0000006 = 0.00000135 + 0.0000006 */
-const COST_OF_REPLY = '0.00000195';
-
-const houseOf = async (upstreams: Record<string, object>, route?: object) => {
-  const office = createMemoryEventLog('office');
-  for (const [id, upstream] of Object.entries(upstreams)) {
-    await putUpstream(office, { id, models: [], attempts_max: 1, ...upstream });
-  }
-  if (route) {
-    const body = RouteSchema.parse({ id: 'r', models: [], ...route });
-    await putRecord(office, { kind: 'route', body });
-  }
-  await putKey(office);
-  return startTestProxy({ office, books: () => BOOKS });
-};
 
 /** What the rater makes of a request's events, in one sum; undefined where it leaves one of them unrated. */
 const ratedTotal = async (log: EventLog, requestId: unknown): Promise<string | undefined> => {
@@ -65,45 +17,6 @@ const ratedTotal = async (log: EventLog, requestId: unknown): Promise<string | u
   expect(totals).not.toHaveLength(0);
   return totals.every((total) => total !== undefined) ? addAmounts(totals) : undefined;
 };
-
-interface Heard {
-  status: number | undefined;
-  headers: IncomingHttpHeaders;
-  trailers: NodeJS.Dict<string>;
-  body: Buffer;
-}
-
-const ask = (
-  url: string,
-  body: string,
-  about: { path?: string; headers?: OutgoingHttpHeaders; onData?: (seen: Buffer) => void } = {},
-): Promise<Heard> =>
-  new Promise((resolve, reject) => {
-    const { path = '/a/v1/chat/completions', headers = {}, onData = () => undefined } = about;
-    const req = request(`${url}${path}`, {
-      method: 'POST',
-      agent: false,
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${KEY}`, ...headers },
-    });
-    req.on('error', reject);
-    req.on('response', (res) => {
-      const chunks: Buffer[] = [];
-      res.on('data', (chunk: Buffer) => {
-        chunks.push(chunk);
-        onData(Buffer.concat(chunks));
-      });
-      res.on('error', reject);
-      res.on('end', () =>
-        resolve({
-          status: res.statusCode,
-          headers: res.headers,
-          trailers: res.trailers,
-          body: Buffer.concat(chunks),
-        }),
-      );
-    });
-    req.end(body);
-  });
 
 /** The same over HTTP/2. */
 const askHttp2 = (url: string, body: string): Promise<Omit<Heard, 'status'>> => {
@@ -126,9 +39,6 @@ const askHttp2 = (url: string, body: string): Promise<Omit<Heard, 'status'>> => 
     stream.on('close', () => resolve({ ...heard, body: Buffer.concat(chunks) }));
   });
 };
-
-const TRAILERS = { te: 'trailers' };
-const STREAM = chat('input=70 output=7 chunks=3', { stream: true });
 
 describe('case 86 · the cost an answer states is the cost in the ledger', () => {
   test('case 86 · of a body of JSON, in its head, to the last digit', async () => {
@@ -369,85 +279,5 @@ describe('case 86 · a cost that is not known is not stated', () => {
     });
     const house = await houseOf({ a: { base_url: provider.url } });
     expect((await ask(house.url, chat())).headers[COST]).toBeUndefined();
-  });
-});
-
-describe('telling the cost costs no time', () => {
-  test('the first event of a stream is there before the second is sent', async () => {
-    let seen = '';
-    const provider = await startUpstream((_req, res) => {
-      res.writeHead(200, { 'content-type': 'text/event-stream' });
-      res.write('data: {"choices":[{"delta":{"content":"a"}}]}\n\n');
-      void until(() => (seen.includes('"a"') ? true : undefined)).then(() =>
-        res.end('data: [DONE]\n\n'),
-      );
-    });
-    const house = await houseOf({ a: { base_url: provider.url } });
-    const heard = await ask(house.url, chat('', { stream: true }), {
-      headers: TRAILERS,
-      onData: (bytes) => {
-        seen = bytes.toString();
-      },
-    });
-    expect(heard.body.toString()).toContain('[DONE]');
-  });
-
-  test('a body of JSON that is asked for as a stream (Gemini) is passed on as it comes', async () => {
-    let seen = '';
-    const provider = await startUpstream((_req, res) => {
-      res.writeHead(200, { 'content-type': 'application/json' });
-      res.write('[{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}');
-      // One chunk behind: the first goes out with the second.
-      setTimeout(() => res.write(',{"candidates":[]}'), 20);
-      void until(() => (seen.includes('"a"') ? true : undefined)).then(() => res.end(']'));
-    });
-    const house = await houseOf({ a: { base_url: provider.url, dialect: 'gemini' } });
-    const heard = await ask(house.url, '{"contents":[]}', {
-      path: '/a/v1beta/models/gemini-2.5-pro:streamGenerateContent',
-      headers: TRAILERS,
-      onData: (bytes) => {
-        seen = bytes.toString();
-      },
-    });
-    expect(heard.body.toString()).toMatch(/\]$/);
-  });
-
-  test('blanks that keep a slow answer alive are passed on after a second', async () => {
-    let seen = '';
-    const provider = await startUpstream((_req, res) => {
-      res.writeHead(200, { 'content-type': 'application/json' });
-      const drip = setInterval(() => res.write('\n'), 100);
-      void until(() => (seen.includes('\n') ? true : undefined)).then(() => {
-        clearInterval(drip);
-        res.end(REPLY);
-      });
-    });
-    const house = await houseOf({ a: { base_url: provider.url } });
-    const heard = await ask(house.url, chat(), {
-      headers: TRAILERS,
-      onData: (bytes) => {
-        seen = bytes.toString();
-      },
-    });
-    expect([heard.headers[COST], heard.trailers[COST]]).toEqual([undefined, COST_OF_REPLY]);
-    expect(heard.body.toString().trimStart()).toBe(REPLY);
-  });
-
-  test('a client of HTTP/1.0 that asks for trailers gets its answer without', async () => {
-    const sandbox = await openSandbox();
-    const house = await houseOf({ a: { base_url: sandbox.openaiUrl } });
-    const { hostname, port } = new URL(house.url);
-    const socket = connectTcp(Number(port), hostname);
-    const text = new Promise<string>((resolve) => {
-      let all = '';
-      socket.on('data', (chunk) => {
-        all += chunk.toString();
-      });
-      socket.on('close', () => resolve(all));
-    });
-    socket.write(
-      `POST /a/v1/chat/completions HTTP/1.0\r\nhost: x\r\nte: trailers\r\nauthorization: Bearer ${KEY}\r\ncontent-type: application/json\r\ncontent-length: ${STREAM.length}\r\n\r\n${STREAM}`,
-    );
-    expect(await text).toContain('[DONE]');
   });
 });
