@@ -56,6 +56,11 @@ const instruments = (metrics: Metrics, lag: () => number | null, waiting: () => 
       'Events whose provider stated a cost itself, and whether it is what the books say.',
       ['provider', 'verdict'],
     ),
+    statedTotals: metrics.counter(
+      'rater_stated_totals_total',
+      'Events by whether the token total the provider states is the sum of our classes.',
+      ['provider', 'verdict'],
+    ),
   };
 };
 
@@ -110,6 +115,7 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
       for (const { rated } of batch.envelopes) if (rated.supersedes) supersessions.hold(rated);
       counters.rated.inc(batch.rated);
       for (const witness of batch.witnesses) counters.statedCosts.inc({ ...witness });
+      for (const total of batch.totals) counters.statedTotals.inc({ ...total });
       for (const [reason, count] of batch.unrated) {
         counters.unrated.inc({ reason }, count);
         deps.logger.warn({ reason, count }, 'usage events left unrated');
