@@ -5,6 +5,7 @@ import { followupGuards } from './followup.ts';
 import type { Guard } from './guard.ts';
 import { identityGuards } from './identity.ts';
 import { pressureGuards } from './pressure.ts';
+import { pricesOpsGuards } from './prices-ops.ts';
 import { pricingGuards } from './pricing.ts';
 import { reconcileGuards } from './reconcile.ts';
 import { routingGuards } from './routing.ts';
@@ -19,6 +20,7 @@ export const GUARDS: readonly Guard[] = [
   ...flavoursGuards,
   ...identityGuards,
   ...pricingGuards,
+  ...pricesOpsGuards,
   ...reconcileGuards,
 ];
 
