@@ -203,7 +203,12 @@ export const openBenchHouse = async (books: PriceBooks): Promise<BenchHouse> => 
   const control = followControlState([office], office, systemClock);
   await control.caughtUp;
   const usageEvents = [proxy];
-  const rater = await startRater({ ...shared, usageEvents, backOffice: office, books });
+  const rater = await startRater({
+    ...shared,
+    usageEvents,
+    backOffice: office,
+    books: () => books,
+  });
   const budget = await startBudget({ ...shared, rated: office, backOffice: office, control });
   const ledger = await startLedger({ ...shared, usageEvents, rated: office, backOffice: office });
   const services = [ledger, budget, rater, control];
@@ -216,7 +221,7 @@ export const openBenchHouse = async (books: PriceBooks): Promise<BenchHouse> => 
         ...shared,
         metrics: createMetrics('rerate'),
         backOffice: office,
-        books,
+        books: () => books,
         loadBooks: (name) => folder.get(name) ?? books,
         closedPeriods: () => new Set(),
         runAlone: (work) => rater.runAlone(work),

@@ -1,6 +1,6 @@
 import type { PriceBooks } from '../../pricing/price-books.ts';
 import { rateUsage } from '../../pricing/rate-usage.ts';
-import type { RerateReport } from '../../services/rater/rerate-run.ts';
+import type { RerateReport } from '../../services/rater/rerate-tally.ts';
 import type { BenchRow } from './bench-row.ts';
 import type { BenchHouse } from './rerate-house.ts';
 import { BENCH_MODELS, benchEvents, openBenchHouse, withCorrection } from './rerate-house.ts';
