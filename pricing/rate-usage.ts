@@ -3,9 +3,10 @@ import type { Instant } from '../schemas/instant.ts';
 import { periodOf } from '../schemas/instant.ts';
 import type { RatedUsage } from '../schemas/rated-usage.ts';
 import type { UsageEvent } from '../schemas/usage-event.ts';
+import { ceilingUsd } from './ceilings.ts';
 import { chargeStatedCost } from './pass-through.ts';
 import type { PriceBooks } from './price-books.ts';
-import type { PricedUsage } from './price-usage.ts';
+import type { PricedUsage, UsagePart } from './price-usage.ts';
 import { bookName, priceUsage } from './price-usage.ts';
 
 /** Stands where neither reply nor request named a model. */
@@ -141,6 +142,7 @@ export interface PricedEvent {
   tier: string | undefined;
   /** Absent where the provider has no book. */
   book: string | undefined;
+  parts: readonly UsagePart[];
   priced: PricedUsage;
 }
 
@@ -167,21 +169,21 @@ export const priceEvent = (
     (isWhole(event) ? chargeStatedCost(call, books, book) : null) ??
     withoutPricing(event, book) ??
     priceUsage({ provider, tier, geo: event.geo, at, knownAt, account, parts }, books);
-  return { at, model, tier, book, priced };
+  return { at, model, tier, book, parts, priced };
 };
 
 /**
  * Rates one event. Pure: the same event, books and `knownAt` give the same bytes. The time that counts is when the provider
  * completed the work, else when the attempt was opened. Model, tier and geography are the reply's; where it is silent
  * the requested ones, which `assumed` then names. A cost that the provider states is charged where its book says so. Contract prices are those of the credential pool used. Parts, where there are any, are the whole truth. Keys brought by the
- * customer are rated like any other: what they cost is theirs, not nothing.
+ * customer are rated like any other: what they cost is theirs, not nothing. An unrated entry whose upstream says so carries the most it can cost.
  */
 export const rateUsage = (
   event: UsageEvent,
   books: PriceBooks,
   options: { knownAt: Instant },
 ): RatedUsage => {
-  const { at, model, tier, book, priced } = priceEvent(event, books, options);
+  const { at, model, tier, book, parts, priced } = priceEvent(event, books, options);
   const assumed: Assumed = [];
   if (event.model === undefined && event.requested_model !== undefined) assumed.push('model');
   if (event.tier === undefined && event.requested_tier !== undefined) assumed.push('tier');
@@ -205,5 +207,10 @@ export const rateUsage = (
   if (assumed.length > 0) rated.assumed = assumed;
   rated.charges = priced.ok ? priced.charges : [];
   if (priced.ok) rated.total_usd = priced.total;
+  else if (event.unknown_price === 'ceiling') {
+    const { provider, raw_usage: rawUsage } = event;
+    const call = { provider, model, at, knownAt: options.knownAt, rawUsage };
+    setStated(rated, 'ceiling_usd', ceilingUsd({ ...call, reason: priced.reason, parts }, books));
+  }
   return rated as RatedUsage;
 };
