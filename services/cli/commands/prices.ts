@@ -50,7 +50,37 @@ const contextOf = (price: Price): string => {
   return parts.filter((part) => part !== '').join(', ');
 };
 
-/** The prices that pass the filter, in the order of the books: all that were known, or with `asOf` those in force. An alias shows the prices of the model it stands for. */
+/** Whether a price, taken by itself, passes the times of a filter; which of several is in force the books say. */
+export const isWanted = (price: Price, filter: PriceFilter, knownAt: string): boolean => {
+  if (price.known_from > knownAt) return false;
+  if (filter.asOf === undefined) return true;
+  return (
+    price.valid_from <= filter.asOf &&
+    (price.valid_to === undefined || price.valid_to > filter.asOf)
+  );
+};
+
+/** A price as a row, under the name of the book it is shown for. */
+export const rowOf = (price: Price, book: string): PriceRow => ({
+  book,
+  model: price.model,
+  meter: price.meter,
+  tier: price.when?.tier?.join(' ') ?? 'standard',
+  geo: price.when?.geo?.join(' ') ?? '',
+  context: contextOf(price),
+  claim: price.claim ?? '',
+  unit_price: price.unit_price,
+  valid_from: price.valid_from,
+  valid_to: price.valid_to ?? '',
+  known_from: price.known_from,
+  source: price.source,
+  price_id: price.price_id,
+});
+
+/**
+ * The prices that pass the filter, in the order of the books: all that were known, or with `asOf` those in force. An alias shows the
+ * prices of the model it stands for.
+ */
 export const showPrices = (books: PriceBooks, filter: PriceFilter = {}): PriceRow[] => {
   const knownAt = filter.knownAt ?? books.newestKnownFrom;
   const inForce =
@@ -59,8 +89,8 @@ export const showPrices = (books: PriceBooks, filter: PriceFilter = {}): PriceRo
       : pricesInForce(books, { at: filter.asOf, knownAt, provider: filter.provider });
   const shown = new Set<string>();
   /** A version may repeat a price of an earlier one; in force it is once. */
-  const isWanted = (price: Price): boolean => {
-    if (inForce === null) return price.known_from <= knownAt;
+  const isShown = (price: Price): boolean => {
+    if (inForce === null) return isWanted(price, filter, knownAt);
     if (!inForce.has(price.price_id) || shown.has(price.price_id)) return false;
     shown.add(price.price_id);
     return true;
@@ -72,22 +102,8 @@ export const showPrices = (books: PriceBooks, filter: PriceFilter = {}): PriceRo
         filter.model === undefined ? null : books.modelOf(book.provider, filter.model, knownAt);
       return book.prices
         .filter((price) => filter.model === undefined || price.model === model)
-        .filter(isWanted)
-        .map((price) => ({
-          book: `${book.provider}@${book.version}`,
-          model: price.model,
-          meter: price.meter,
-          tier: price.when?.tier?.join(' ') ?? 'standard',
-          geo: price.when?.geo?.join(' ') ?? '',
-          context: contextOf(price),
-          claim: price.claim ?? '',
-          unit_price: price.unit_price,
-          valid_from: price.valid_from,
-          valid_to: price.valid_to ?? '',
-          known_from: price.known_from,
-          source: price.source,
-          price_id: price.price_id,
-        }));
+        .filter(isShown)
+        .map((price) => rowOf(price, `${book.provider}@${book.version}`));
     });
 };
 
