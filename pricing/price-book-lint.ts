@@ -182,6 +182,11 @@ const bandName = (price: Price): string => {
     .join(' ');
 };
 
+/** How many edges of context a set has. */
+const edgesOf = (bands: Schedule[number]['bands']): number =>
+  new Set(bands.filter(({ price }) => price.when?.context).map(({ price }) => bandName(price)))
+    .size;
+
 /** Two prices for one band, or a single claim where a dispute has at least two; a newer set that silently drops a band of the one before. */
 const lintBands = (where: string, schedule: Schedule): string[] => {
   const problems: string[] = [];
@@ -205,7 +210,12 @@ const lintBands = (where: string, schedule: Schedule): string[] => {
         );
       }
     }
-    for (const { price } of schedule[index + 1]?.bands ?? []) {
+    const before = schedule[index + 1];
+    // A correction may move an edge: 272,000 itself was once taken for long.
+    const moved =
+      before?.validFrom === set.validFrom && edgesOf(set.bands) >= edgesOf(before.bands);
+    for (const { price } of before?.bands ?? []) {
+      if (price.when?.context && moved) continue;
       if (price.when?.time !== undefined) continue; // hours come and go with a price list; the price without hours stays
       const open = price.valid_to === undefined || price.valid_to > set.validFrom;
       if (open && !names.includes(bandName(price))) {
