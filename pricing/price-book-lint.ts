@@ -1,6 +1,7 @@
 import type { Price, PriceBook } from '../schemas/price-book.ts';
 import { PriceBookSchema } from '../schemas/price-book.ts';
 import type { Unit } from '../schemas/words.ts';
+import { allowanceSubject, passThroughSubject } from './book-rules.ts';
 import { isTokenMeter } from './meter-order.ts';
 import { Money } from './money.ts';
 import type { Schedule } from './price-schedule.ts';
@@ -123,6 +124,32 @@ const lintVersions = (provider: string, group: readonly PriceBook[]): string[] =
   return problems;
 };
 
+/** Allowances and pass-through: dates in order, models that the book knows, one rule about one thing from one instant on. */
+const lintRules = (provider: string, book: PriceBook, models: ReadonlySet<string>): string[] => {
+  const rules = [
+    ...(book.allowances ?? []).map((rule) => ({ rule, subject: allowanceSubject(rule) })),
+    ...(book.pass_through ?? []).map((rule) => ({ rule, subject: passThroughSubject(rule) })),
+  ];
+  const seen = new Set<string>();
+  return rules.flatMap(({ rule, subject }) => {
+    const where = `${provider} version ${book.version} rule ${subject}`;
+    const problems: string[] = [];
+    if (rule.valid_to !== undefined && rule.valid_to <= rule.valid_from) {
+      problems.push(
+        `${where}: valid_to ${rule.valid_to} is not after valid_from ${rule.valid_from}.`,
+      );
+    }
+    const unknown = rule.models?.find((model) => !models.has(model));
+    if (unknown !== undefined) problems.push(`${where}: no book prices the model ${unknown}.`);
+    const key = `${subject} ${rule.valid_from}`;
+    if (seen.has(key)) {
+      problems.push(`${where}: stated twice from ${rule.valid_from}; state it once.`);
+    }
+    seen.add(key);
+    return problems;
+  });
+};
+
 const lintProvider = (provider: string, group: readonly PriceBook[]): string[] => {
   const problems = lintVersions(provider, group);
   const contents = new Map<string, string>();
@@ -140,6 +167,8 @@ const lintProvider = (provider: string, group: readonly PriceBook[]): string[] =
     }
   }
   problems.push(...lintAliases(provider, group));
+  const models = new Set(group.flatMap((book) => book.prices.map(({ model }) => model)));
+  problems.push(...group.flatMap((book) => lintRules(provider, book, models)));
   problems.push(
     ...lintComplete(
       provider,

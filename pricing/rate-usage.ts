@@ -3,6 +3,7 @@ import type { Instant } from '../schemas/instant.ts';
 import { periodOf } from '../schemas/instant.ts';
 import type { RatedUsage } from '../schemas/rated-usage.ts';
 import type { UsageEvent } from '../schemas/usage-event.ts';
+import { chargeStatedCost } from './pass-through.ts';
 import type { PriceBooks } from './price-books.ts';
 import type { PricedUsage } from './price-usage.ts';
 import { bookName, priceUsage } from './price-usage.ts';
@@ -16,6 +17,13 @@ const statesNothing = (event: UsageEvent): boolean =>
   (event.parts === undefined || event.parts.length === 0) &&
   Object.keys(event.classes).length === 0 &&
   Object.keys(event.units).length === 0;
+
+/**
+ * Whether the provider's statement is whole: only then the cost in it is that of the call. Of a partial one it is the cost so far, and
+ * an estimate has none.
+ */
+const isWhole = ({ ending }: UsageEvent): boolean =>
+  ending === 'reported' || ending === 'drained' || ending === 'unknown';
 
 /** Endings that need no price: what was not billed costs nothing, what is not stated is not zero. */
 const withoutPricing = (event: UsageEvent, book: string | undefined): PricedUsage | null => {
@@ -104,7 +112,7 @@ const soldAs = (event: UsageEvent): string => {
 /**
  * Rates one event. Pure: the same event, books and `knownAt` give the same bytes. The time that counts is when the provider
  * completed the work, else when the attempt was opened. Model, tier and geography are the reply's; where it is silent
- * the requested ones, which `assumed` then names. Contract prices are those of the credential pool used. Parts, where there are any, are the whole truth. Keys brought by the
+ * the requested ones, which `assumed` then names. A cost that the provider states is charged where its book says so. Contract prices are those of the credential pool used. Parts, where there are any, are the whole truth. Keys brought by the
  * customer are rated like any other: what they cost is theirs, not nothing.
  */
 export const rateUsage = (
@@ -127,7 +135,9 @@ export const rateUsage = (
     event.parts === undefined || event.parts.length === 0
       ? [{ model, classes: event.classes, units: event.units }]
       : event.parts;
+  const call = { provider, model, at, knownAt, rawUsage: event.raw_usage };
   const priced =
+    (isWhole(event) ? chargeStatedCost(call, books, book) : null) ??
     withoutPricing(event, book) ??
     priceUsage({ provider, tier, geo: event.geo, at, knownAt, account, parts }, books);
   const period = periodOf(at);

@@ -116,7 +116,7 @@ export const UsageEventSchema = z.strictObject({
     .optional(),
   ending: EndingSchema,
   estimate: EstimateSchema.optional(),
-  /** The model the reply names; the requested one where the reply is silent. */
+  /** The model the reply names; absent where it is silent. */
   model: z.string().min(1).max(200).optional(),
   /** Tier and geography as the reply states them, in lower case. */
   tier: z.string().max(64).optional(),

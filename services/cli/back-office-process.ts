@@ -13,11 +13,11 @@ import type { LoadedConfig } from '../platform/config.ts';
 import { houseSecret } from '../platform/config.ts';
 import { closedPeriodsOf, followControlState } from '../platform/control-state.ts';
 import { ReckonerError } from '../platform/errors.ts';
+import { followPriceBooks } from '../platform/follow-price-books.ts';
 import type { Logger } from '../platform/logger.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
 import { migrate } from '../platform/migrate.ts';
-import { loadPriceBooks } from '../platform/price-books.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
 import { startRater } from '../rater/main.ts';
 import type { Reconciler } from '../reconciler/main.ts';
@@ -73,12 +73,12 @@ const startPipeline = async (
   });
   const shared = { warehouse, clock, logger, metrics };
   const { usageEvents, house } = logs;
-  const books = loadPriceBooks(loaded.priceFolders.books, loaded.priceFolders.contracts);
+  const prices = followPriceBooks({ folders: loaded.priceFolders, logger, metrics });
   const rater = await startRater({
     usageEvents,
     backOffice: house,
     warehouse,
-    books,
+    books: prices.current,
     closedPeriods: () => closedPeriodsOf(control.state),
     clock,
     logger,
@@ -87,7 +87,7 @@ const startPipeline = async (
   const budget = await startBudget({ ...shared, rated: house, backOffice: house, control });
   const ledger = await startLedger({ ...shared, usageEvents, rated: house, backOffice: house });
   const reconciliationAge = await startReconciliationAge(shared);
-  return { books, control, rater, budget, ledger, reconciliationAge, metrics, pepper, shared };
+  return { prices, control, rater, budget, ledger, reconciliationAge, metrics, pepper, shared };
 };
 
 const worstLag = (...lags: (number | null)[]): number | null =>
@@ -156,7 +156,12 @@ const startDesk = (
     }),
     biller,
     reconciler: consoleReconciler(reconciler, pipeline.reconciliationAge),
-    rerater: createHouseRerater({ ...pipeline, ...shared, house: logs.house }),
+    rerater: createHouseRerater({
+      ...pipeline,
+      ...shared,
+      house: logs.house,
+      priceFolders: loaded.priceFolders,
+    }),
     periods: {
       openItems: (period) => readOpenItems(warehouse, period),
       runAlone: (work) => rater.runAlone(work),
@@ -185,10 +190,10 @@ export const runBackOfficeProcess = async (
   logger.info({ url: desk.url }, 'back office ready');
   announceReady({ name: 'back-office', url: desk.url });
   const acknowledging = startAcknowledging(logs.acknowledged, logger);
-  const { control, rater, budget, ledger, reconciliationAge } = pipeline;
+  const { prices, control, rater, budget, ledger, reconciliationAge } = pipeline;
   return runUntilStopped(
     {
-      services: [control, ledger, budget, rater, reconciliationAge, desk, acknowledging],
+      services: [control, ledger, budget, rater, reconciliationAge, desk, acknowledging, prices],
       resources: [warehouse, logs],
       logger,
     },

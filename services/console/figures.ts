@@ -87,6 +87,8 @@ export interface Totals {
   events: number;
   /** Events without a price yet; their cost is not in any sum. */
   unrated: number;
+  /** Events in force that the provider's own total or cost contradicts. */
+  flagged: number;
   /** Sum of the ledger's lines. */
   ledger_usd: string;
   /** Sum of the hourly rollup. */
@@ -109,6 +111,7 @@ export const readTotals = async (
   return {
     events: await readCount(warehouse, `usage${month}`),
     unrated: await readCount(warehouse, `unrated${where}`),
+    flagged: await readCount(warehouse, `(SELECT DISTINCT event_id FROM flagged${where})`),
     ledger_usd: await readSum(warehouse, `charges${where}`),
     rollup_usd: await readSum(warehouse, `spend_hourly${where}`),
   };

@@ -6,6 +6,13 @@ export interface Metrics {
   counter(name: string, help: string, labels?: readonly string[]): Counter;
   /** `read` is asked when the metric is scraped; null leaves the value out, since unknown is not zero. */
   gauge(name: string, help: string, read?: () => number | null): Gauge;
+  /** One value for each set of labels, asked for when the metric is scraped; what is not answered is absent. */
+  labelledGauge(
+    name: string,
+    help: string,
+    labels: readonly string[],
+    read: () => Iterable<{ labels: Record<string, string>; value: number }>,
+  ): Gauge;
   histogram(name: string, help: string, buckets: readonly number[]): Histogram;
   /** Prometheus text. */
   render(): Promise<string>;
@@ -32,6 +39,17 @@ export const createMetrics = (service: string): Metrics => {
           // Not `reset`: that would set it to zero.
           if (value === null) this.remove();
           else if (value !== undefined) this.set(value);
+        },
+      }),
+    labelledGauge: (name, help, labels, read) =>
+      new Gauge({
+        name: `reckoner_${name}`,
+        help,
+        labelNames: [...labels],
+        registers,
+        collect() {
+          this.reset();
+          for (const { labels: values, value } of read()) this.set(values, value);
         },
       }),
     histogram: (name, help, buckets) =>

@@ -12,6 +12,8 @@ import type { Warehouse } from '../platform/warehouse.ts';
 import { postedAs, postingPeriods } from './core/posting-period.ts';
 import type { RatedBatch } from './core/rate-batch.ts';
 import { rateBatch } from './core/rate-batch.ts';
+import type { StoredRatings } from './stored-ratings.ts';
+import { readStoredRatings } from './stored-ratings.ts';
 import type { Supersessions } from './supersessions.ts';
 import { createSupersessions } from './supersessions.ts';
 
@@ -22,7 +24,8 @@ export interface RaterDependencies {
   backOffice: EventLog;
   /** Holds the ledger, where entries that a later fact supersedes are looked up. */
   warehouse: Warehouse;
-  books: PriceBooks;
+  /** The prices in force; asked once a batch, so that a batch is rated by one set. */
+  books: () => PriceBooks;
   /** Months nothing is posted into any more; what is late for them goes into the first open one. None when left out. */
   closedPeriods?: () => ReadonlySet<Period>;
   clock: Clock;
@@ -56,6 +59,11 @@ const instruments = (metrics: Metrics, lag: () => number | null, waiting: () => 
       'Events whose provider stated a cost itself, and whether it is what the books say.',
       ['provider', 'verdict'],
     ),
+    statedTotals: metrics.counter(
+      'rater_stated_totals_total',
+      'Events by whether the token total the provider states is the sum of our classes.',
+      ['provider', 'verdict'],
+    ),
   };
 };
 
@@ -63,53 +71,64 @@ const instruments = (metrics: Metrics, lag: () => number | null, waiting: () => 
 const entriesOf = (
   batch: RatedBatch,
   supersessions: Supersessions,
-  postingPeriodOf: (period: Period) => Period,
+  at: { stored: StoredRatings; postingPeriodOf: (period: Period) => Period },
 ): LogEntry[] =>
   batch.envelopes.map(({ key, outer, rated }) =>
     rated.supersedes === undefined
       ? {
           topic: TOPICS.usageRated.name,
           key,
-          value: encodeEnvelope('ratedUsage', outer, postedAs(rated, postingPeriodOf)),
+          value:
+            at.stored.get(rated.entry_id) ??
+            encodeEnvelope('ratedUsage', outer, postedAs(rated, at.postingPeriodOf)),
         }
       : supersessions.entryOf(rated),
   );
 
 /** The group under which usage events are rated. */
 export const RATER_GROUP = 'rater';
+const BATCH_ENTRIES = 1_000;
+const NOTHING_STORED: StoredRatings = new Map();
 
 /**
  * Turns usage.events.v1 into usage.rated.v1. Ratings of a batch are durable before the batch is committed, so a crash
- * repeats them with the same identity and the same bytes. Prices are as known when the newest loaded book was published,
- * never as of now: a replay tomorrow must rate alike.
+ * repeats them with the same identity and the same bytes, whatever the books are by then. Prices are as known when the newest loaded
+ * book was published, never as of now: a replay tomorrow must rate alike. Books are swapped between batches only.
  */
 export const startRater = async (deps: RaterDependencies): Promise<RunningRater> => {
-  const knownAt = deps.books.newestKnownFrom;
   const closedPeriods = deps.closedPeriods ?? (() => new Set<Period>());
   const supersessions = createSupersessions({ ...deps, closedPeriods });
   await supersessions.start();
+  let stored = await readStoredRatings(deps.backOffice, deps.usageEvents, {
+    group: RATER_GROUP,
+    batchEntries: BATCH_ENTRIES,
+  });
   const consumption = consumeBatches({
     logs: deps.usageEvents,
     topic: TOPICS.usageEvents.name,
     kind: 'usageEvent',
     group: RATER_GROUP,
+    maxEntries: BATCH_ENTRIES,
     deadLetters: deps.backOffice,
     onDeadLetters: deadLetterCounter(deps.metrics),
     clock: deps.clock,
     onRecords: async (records) => {
+      const books = deps.books();
       const batch = rateBatch(
         records.map(({ envelope }) => envelope.data),
-        deps.books,
-        knownAt,
+        books,
+        books.newestKnownFrom,
       );
+      const postingPeriodOf = postingPeriods(closedPeriods());
       const appended = deps.backOffice.append(
-        entriesOf(batch, supersessions, postingPeriods(closedPeriods())),
+        entriesOf(batch, supersessions, { stored, postingPeriodOf }),
       );
       await appended.stored;
       await appended.durable;
       for (const { rated } of batch.envelopes) if (rated.supersedes) supersessions.hold(rated);
       counters.rated.inc(batch.rated);
       for (const witness of batch.witnesses) counters.statedCosts.inc({ ...witness });
+      for (const total of batch.totals) counters.statedTotals.inc({ ...total });
       for (const [reason, count] of batch.unrated) {
         counters.unrated.inc({ reason }, count);
         deps.logger.warn({ reason, count }, 'usage events left unrated');
@@ -121,7 +140,11 @@ export const startRater = async (deps: RaterDependencies): Promise<RunningRater>
     () => consumption.lag(),
     () => supersessions.waiting(),
   );
-  deps.logger.info({ books: deps.books.books.length, known_at: knownAt }, 'rater started');
+  const forgetStored = (): void => {
+    stored = NOTHING_STORED;
+  };
+  consumption.caughtUp.then(forgetStored, forgetStored);
+  deps.logger.info({ known_at: deps.books().newestKnownFrom }, 'rater started');
   const ended = Promise.race([
     consumption.ended,
     supersessions.ended.then(() => consumption.ended),

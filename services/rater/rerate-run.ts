@@ -65,8 +65,8 @@ export interface RerateDeps {
   warehouse: Warehouse;
   /** Takes the entries. */
   backOffice: EventLog;
-  /** By which new usage is rated. */
-  books: PriceBooks;
+  /** By which new usage is rated; asked once a run. */
+  books: () => PriceBooks;
   loadBooks: (directory: string) => PriceBooks;
   closedPeriods: () => ReadonlySet<Period>;
   /** Keeps facts that supersede others waiting meanwhile. */
@@ -187,7 +187,7 @@ const runPages = async function* (
   deps: RerateDeps,
   request: RerateRequest,
 ): AsyncGenerator<RerateStep, void, undefined> {
-  const books = request.books === undefined ? deps.books : deps.loadBooks(request.books);
+  const books = request.books === undefined ? deps.books() : deps.loadBooks(request.books);
   const knownAt = request.knownAt ?? books.newestKnownFrom;
   const run: Run = { deps, books, knownAt, apply: request.apply, tally: new Tally() };
   await deps.untilInLedger();

@@ -5,7 +5,9 @@ import { followupGuards } from './followup.ts';
 import type { Guard } from './guard.ts';
 import { identityGuards } from './identity.ts';
 import { pressureGuards } from './pressure.ts';
+import { pricesOpsGuards } from './prices-ops.ts';
 import { pricingGuards } from './pricing.ts';
+import { reconcileGuards } from './reconcile.ts';
 import { routingGuards } from './routing.ts';
 
 /** Every guard of every area, in the order they are run. */
@@ -18,15 +20,18 @@ export const GUARDS: readonly Guard[] = [
   ...flavoursGuards,
   ...identityGuards,
   ...pricingGuards,
+  ...pricesOpsGuards,
+  ...reconcileGuards,
 ];
 
 const numbers = (from: number, to: number): number[] =>
   Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
-/** The failures that must be guarded: missed usage (1-21), double counting (22-32), lost spend (33-44), and the faults beside them. */
+/** The failures that must be guarded: missed usage (1-21), double counting (22-32), lost spend (33-44), wrong price (73-95), and the faults beside them. */
 const MUST_BE_GUARDED: readonly string[] = [
   ...numbers(1, 44).map((number) => `case ${number}`),
-  ...[1, 2, 8, 10, 11, 12, 53, 54, 71, 72, 73].map((number) => `row ${number}`),
+  ...numbers(73, 95).map((number) => `case ${number}`),
+  ...[1, 2, 8, 10, 11, 12, 51, 52, 53, 54, 71, 72, 73].map((number) => `row ${number}`),
 ];
 
 /** Cases and rows that no guard of `guards` protects. */

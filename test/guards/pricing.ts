@@ -1,9 +1,217 @@
 import type { Guard } from './guard.ts';
 
 const RERATE = 'test/integration/rerate.test.ts';
+const REPLIES = 'test/unit/pricing/graveyard-replies.test.ts';
+const CASES = 'test/unit/pricing/graveyard.test.ts';
+const BOOKS = 'test/unit/pricing/graveyard-books.test.ts';
+const RULES = 'test/unit/pricing/price-rules.test.ts';
+const FLAVOURS = 'services/proxy/core/flavours';
+
+/** From a reply to its charge: what is counted, and by which price. */
+const ratingGuards: readonly Guard[] = [
+  {
+    name: 'cached-input-is-charged-once',
+    protects: ['case 73'],
+    file: `${FLAVOURS}/openai-usage.ts`,
+    find: 'const rest = input - (cached ?? 0) - written30m',
+    replace: 'const rest = input - written30m',
+    test: { file: REPLIES, name: 'case 73 · cached input is charged once: OpenAI' },
+  },
+  {
+    name: 'gemini-cached-input-is-charged-once',
+    protects: ['case 73'],
+    file: `${FLAVOURS}/gemini-usage.ts`,
+    find: "split('input_uncached', input - sizes.cached, fresh)",
+    replace: "split('input_uncached', input, fresh)",
+    test: { file: REPLIES, name: 'case 73 · cached input is charged once: Gemini' },
+  },
+  {
+    name: 'both-routes-count-thinking',
+    protects: ['case 74'],
+    file: `${FLAVOURS}/compatible-usage.ts`,
+    find: 'rules.thinkingInTotal ? hiddenThinking(usage) : {}',
+    replace: '{}',
+    test: { file: REPLIES, name: 'case 74 ·' },
+  },
+  {
+    name: 'writes-are-told-apart-by-time-to-live',
+    protects: ['case 75'],
+    file: `${FLAVOURS}/anthropic-messages.ts`,
+    find: 'return { cache_write_5m: five ?? 0, cache_write_1h: hour ?? 0 };',
+    replace: 'return { cache_write_5m: sum };',
+    test: { file: REPLIES, name: 'case 75 · writes for five minutes' },
+  },
+  {
+    name: 'the-split-of-the-first-statement-is-kept',
+    protects: ['case 75'],
+    file: `${FLAVOURS}/anthropic-messages.ts`,
+    find: '  ...before,\n',
+    replace: '',
+    test: { file: REPLIES, name: 'case 75 · in a stream' },
+  },
+  {
+    name: 'cached-tokens-are-a-class-of-their-own',
+    protects: ['case 76'],
+    file: `${FLAVOURS}/openai-usage.ts`,
+    find: 'if (cached !== undefined) classes.cache_read = quantity(cached - overlap);',
+    replace: 'classes.input_uncached = quantity(Math.max(0, rest - other) + (cached ?? 0));',
+    test: { file: REPLIES, name: 'case 76 ·' },
+  },
+  {
+    name: 'reasoning-is-inside-the-output',
+    protects: ['case 77'],
+    file: `${FLAVOURS}/openai-usage.ts`,
+    find: 'const text = output - (reasoning ?? 0) - audio - image;',
+    replace: 'const text = output - audio - image;',
+    test: { file: REPLIES, name: 'case 77 ·' },
+  },
+  {
+    name: 'the-reply-decides-the-tier',
+    protects: ['case 78'],
+    file: 'pricing/rate-usage.ts',
+    find: 'const tier = event.tier ?? event.requested_tier;',
+    replace: 'const tier = event.requested_tier ?? event.tier;',
+    test: { file: REPLIES, name: 'case 78 · served at flex' },
+  },
+  {
+    name: 'an-assumed-tier-is-flagged',
+    protects: ['case 78'],
+    file: 'pricing/rate-usage.ts',
+    find: "assumed.push('tier')",
+    replace: 'assumed.splice(0)',
+    test: { file: REPLIES, name: 'case 78 · where the reply is silent' },
+  },
+  {
+    name: 'the-operator-of-a-cliff-counts',
+    protects: ['case 79'],
+    file: 'pricing/price-schedule.ts',
+    find: 'return scaledInputTokens > edge;',
+    replace: 'return scaledInputTokens >= edge;',
+    test: { file: CASES, name: 'case 79 · a cliff > 200,000 reprices the whole request at 200000' },
+  },
+  {
+    name: 'the-model-of-the-reply-is-charged',
+    protects: ['case 83'],
+    file: 'services/proxy/core/close-attempt.ts',
+    find: '...(statement.model === undefined ? {} : { model: statement.model }),',
+    replace:
+      '...(attempt.requested_model === undefined ? {} : { model: attempt.requested_model }),',
+    test: { file: REPLIES, name: 'case 83 · the model the reply names' },
+  },
+  {
+    name: 'profiles-are-priced-by-the-path',
+    protects: ['case 87'],
+    file: 'pricing/rate-usage.ts',
+    find: "if (event.flavour === 'bedrock.invoke') named.reverse();",
+    replace: '',
+    test: { file: BOOKS, name: 'case 87 · InvokeModel' },
+  },
+  {
+    name: 'modalities-are-told-apart',
+    protects: ['case 88'],
+    file: `${FLAVOURS}/openai-usage.ts`,
+    find: "const audio = statedCount(details, 'audio_tokens') ?? 0;",
+    replace: 'const audio = 0;',
+    test: { file: REPLIES, name: 'case 88 ·' },
+  },
+  {
+    name: 'a-batch-is-priced-by-its-own-list',
+    protects: ['case 91'],
+    file: 'pricing/price-books.ts',
+    find: "const tierKey = tier === undefined || version.standardTiers.has(tier) ? '' : tier;",
+    replace: "const tierKey = '';",
+    test: { file: BOOKS, name: 'case 91 ·' },
+  },
+  {
+    name: 'a-meter-without-a-price-is-not-zero',
+    protects: ['case 93'],
+    file: 'pricing/price-usage.ts',
+    find: 'if (!found) {\n      return {',
+    replace: 'if (!found) continue;\n    if (found === null) {\n      return {',
+    test: { file: CASES, name: 'case 93 ·' },
+  },
+  {
+    name: 'a-sum-that-does-not-fit-is-refused',
+    protects: ['row 52'],
+    file: 'pricing/price-usage.ts',
+    find: 'if (!fitsAmount(total)) {',
+    replace: 'if (!fitsAmount(0n)) {',
+    test: { file: RULES, name: 'row 52 · what needs a 39th digit' },
+  },
+];
+
+/** Books: what may be loaded, and which of two prices holds. */
+const bookGuards: readonly Guard[] = [
+  {
+    name: 'a-unit-has-a-plausible-price',
+    protects: ['case 80'],
+    file: 'pricing/price-book-lint.ts',
+    find: "  web_search_requests: '1',",
+    replace: "  web_search_requests: '1000',",
+    test: { file: CASES, name: 'case 80 ·' },
+  },
+  {
+    name: 'a-price-per-million-is-no-price-per-token',
+    protects: ['case 81'],
+    file: 'pricing/price-book-lint.ts',
+    find: "const TOKEN_CEILING = '0.001';",
+    replace: "const TOKEN_CEILING = '1000';",
+    test: { file: CASES, name: 'case 81 ·' },
+  },
+  {
+    name: 'a-name-no-book-states-has-no-price',
+    protects: ['case 82'],
+    file: 'pricing/price-books.ts',
+    find: 'return alias?.model ?? null;',
+    replace: 'return alias?.model ?? [...index.models.keys()][0] ?? null;',
+    test: { file: CASES, name: 'case 82 ·' },
+  },
+  {
+    name: 'a-contract-outlives-a-refreshed-list',
+    protects: ['case 85'],
+    file: 'pricing/contract-prices.ts',
+    find: 'candidate.knownFrom <= knownAt &&',
+    replace: 'candidate.knownFrom === knownAt &&',
+    test: { file: CASES, name: 'case 85 ·' },
+  },
+  {
+    name: 'what-a-contract-does-not-name-is-inherited',
+    protects: ['case 85'],
+    file: 'pricing/contract-prices.ts',
+    find: 'if (term.meters !== undefined && !term.meters.includes(list.meter)) return false;',
+    replace: '',
+    test: { file: CASES, name: 'case 85 ·' },
+  },
+  {
+    name: 'a-change-beyond-measure-is-flagged',
+    protects: ['case 89'],
+    file: 'services/cli/commands/price-diff.ts',
+    find: "return far ? `beyond ${options.flagBeyondPercent} %` : '';",
+    replace: "return far ? '' : '';",
+    test: { file: CASES, name: 'case 89 ·' },
+  },
+  {
+    name: 'a-row-that-vanished-is-seen',
+    protects: ['case 89'],
+    file: 'services/cli/commands/price-diff.ts',
+    find: ": 'stays in force until it is ended by hand';",
+    replace: ": '';",
+    test: { file: CASES, name: 'case 89 ·' },
+  },
+  {
+    name: 'what-was-known-later-does-not-count-then',
+    protects: ['row 51', 'case 90'],
+    file: 'pricing/price-schedule.ts',
+    find: 'if (set.knownFrom > when.knownAt || set.validFrom > when.at) continue;',
+    replace: 'if (set.validFrom > when.at) continue;',
+    test: { file: 'test/unit/rater/rerate.test.ts', name: 'row 51 · rates with the version' },
+  },
+];
 
 /** Prices that arrive, change or are corrected after the usage. */
 export const pricingGuards: readonly Guard[] = [
+  ...ratingGuards,
+  ...bookGuards,
   {
     name: 'unrated-usage-is-rated-again',
     protects: ['case 82'],

@@ -53,6 +53,7 @@ test('totals read ledger and rollup each at its own place', async () => {
   expect(totals).toEqual({
     events: 0,
     unrated: 0,
+    flagged: 0,
     ledger_usd: '0.300000000000000001',
     rollup_usd: '0.300000000000000001',
   });

@@ -100,7 +100,7 @@ test('case 24 · ledger, bill and statements are the same to the last digit for 
   };
   const ledger = await startLedger({ ...common, rated: office, metrics: createMetrics('l') });
   const books = loadPriceBooks();
-  const rater = await startRater({ ...common, books, metrics: createMetrics('r') });
+  const rater = await startRater({ ...common, books: () => books, metrics: createMetrics('r') });
   const totals = await until(async () => {
     const now = await readControlTotals(warehouse);
     return now.events === '80' && now.events_without_entry === '0' ? now : undefined;

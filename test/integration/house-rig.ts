@@ -78,7 +78,7 @@ export const startTestHouse = async (logs: {
   warehouse: Warehouse;
   office: EventLog;
   usageEvents: readonly EventLog[];
-  books?: PriceBooks;
+  books?: PriceBooks | (() => PriceBooks);
   closedPeriods?: () => ReadonlySet<string>;
 }): Promise<TestHouse> => {
   const { warehouse, office, usageEvents, books = BOOKS, closedPeriods = () => new Set() } = logs;
@@ -91,7 +91,7 @@ export const startTestHouse = async (logs: {
     ...shared,
     usageEvents,
     backOffice: office,
-    books,
+    books: typeof books === 'function' ? books : () => books,
     closedPeriods,
   });
   const budget = await startBudget({ ...shared, rated: office, backOffice: office, control });

@@ -1,5 +1,6 @@
 import pino from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { PriceBooks } from '../../pricing/price-books.ts';
 import { createPriceBooks } from '../../pricing/price-books.ts';
 import { decodeEnvelope, encodeEnvelope } from '../../schemas/envelope.ts';
 import type { RatedUsage } from '../../schemas/rated-usage.ts';
@@ -11,9 +12,18 @@ import { createMemoryEventLog } from '../../services/platform/memory-event-log.t
 import { createMetrics } from '../../services/platform/metrics.ts';
 import type { Warehouse } from '../../services/platform/warehouse.ts';
 import { type RunningRater, startRater } from '../../services/rater/main.ts';
-import { book, plainPrices, usageEvent } from '../unit/pricing/pricing-fixtures.ts';
+import { book, plainPrices, price, usageEvent } from '../unit/pricing/pricing-fixtures.ts';
 
 const books = createPriceBooks([book(plainPrices())]);
+const dearer = book(
+  [
+    price('input_uncached', '0.000003', {
+      price_id: 'v2 in',
+      known_from: '2026-12-01T00:00:00.000Z',
+    }),
+  ],
+  { version: 2, known_from: '2026-12-01T00:00:00.000Z' },
+);
 
 const numbered = (index: number, rest: Partial<UsageEvent> = {}): UsageEvent =>
   usageEvent({
@@ -65,12 +75,13 @@ const start = async (
   usageEvents: EventLog[],
   backOffice: EventLog,
   metrics = createMetrics('test'),
+  current: () => PriceBooks = () => books,
 ): Promise<RunningRater> => {
   const rater = await startRater({
     usageEvents,
     backOffice,
     warehouse: noWarehouse,
-    books,
+    books: current,
     clock: systemClock,
     logger: pino({ level: 'silent' }),
     metrics,
@@ -78,6 +89,24 @@ const start = async (
   rater.ended.catch(() => undefined);
   onTestFinished(() => rater.close());
   return rater;
+};
+
+/** A log whose entries are there, but whose flush fails: what a crash between append and commit leaves behind. */
+const unflushed = (log: EventLog): EventLog => {
+  const failure = new Error('disk full');
+  return Object.create(log, {
+    subscribe: { value: log.subscribe.bind(log) },
+    ranges: { value: log.ranges.bind(log) },
+    read: { value: log.read.bind(log) },
+    append: {
+      value: (entries: Parameters<EventLog['append']>[0]) => {
+        const { stored } = log.append(entries);
+        const durable = stored.then(() => Promise.reject(failure));
+        durable.catch(() => undefined);
+        return { stored, durable };
+      },
+    },
+  });
 };
 
 describe('the rater', () => {
@@ -137,18 +166,7 @@ describe('the rater', () => {
     const proxy = createMemoryEventLog('proxy-1');
     const backOffice = createMemoryEventLog('back-office');
     await publish(proxy, numbered(1), numbered(2));
-    const failure = new Error('disk full');
-    const failing: EventLog = Object.create(backOffice, {
-      subscribe: { value: backOffice.subscribe.bind(backOffice) },
-      append: {
-        value: (entries: Parameters<EventLog['append']>[0]) => {
-          const { stored } = backOffice.append(entries);
-          const durable = stored.then(() => Promise.reject(failure));
-          durable.catch(() => undefined);
-          return { stored, durable };
-        },
-      },
-    });
+    const failing = unflushed(backOffice);
     const broken = await start([proxy], failing);
     await expect(broken.ended).rejects.toThrow('disk full');
     const rater = await start([proxy], backOffice);
@@ -158,5 +176,53 @@ describe('the rater', () => {
     );
     expect(texts.length).toBeGreaterThan(2); // written by the broken run and again by the replay
     expect(new Set(texts).size).toBe(2);
+  });
+
+  it('row 51 · a batch repeated after a crash keeps the prices it was stored with, though the books are newer by now', async () => {
+    const proxy = createMemoryEventLog('proxy-1');
+    const backOffice = createMemoryEventLog('back-office');
+    await publish(proxy, numbered(1), numbered(2));
+    const broken = await start([proxy], unflushed(backOffice));
+    await expect(broken.ended).rejects.toThrow('disk full');
+    // While it was down the input became dearer, for the past as well: 3 USD in a million instead of 2.
+    const newer = createPriceBooks([book(plainPrices()), dearer]);
+    const rater = await start([proxy], backOffice, createMetrics('test'), () => newer);
+    await rater.caughtUp;
+    await publish(proxy, numbered(3));
+    await vi.waitFor(async () => expect(await ratings(backOffice)).toHaveLength(5));
+    const found = (await ratings(backOffice)).map((r) => [
+      r.event_id.slice(-1),
+      r.book,
+      r.total_usd,
+    ]);
+    expect(found.sort()).toEqual([
+      ['1', 'acme-ai@1', '0.003'], // 1000 x 2 / 1e6 + 100 x 10 / 1e6
+      ['1', 'acme-ai@1', '0.003'],
+      ['2', 'acme-ai@1', '0.003'],
+      ['2', 'acme-ai@1', '0.003'],
+      ['3', 'acme-ai@2', '0.004'], // 1000 x 3 / 1e6 + 100 x 10 / 1e6
+    ]);
+  });
+
+  it('row 51 · a price list published in the middle of the stream prices what comes after it; nothing is unrated', async () => {
+    const proxy = createMemoryEventLog('proxy-1');
+    const backOffice = createMemoryEventLog('back-office');
+    let inForce = books;
+    const rater = await start([proxy], backOffice, createMetrics('test'), () => inForce);
+    await publish(proxy, numbered(1));
+    await vi.waitFor(async () => expect(await ratings(backOffice)).toHaveLength(1));
+    inForce = createPriceBooks([book(plainPrices()), dearer]);
+    await publish(proxy, numbered(2));
+    await vi.waitFor(async () => expect(await ratings(backOffice)).toHaveLength(2));
+    const found = (await ratings(backOffice)).map((r) => [
+      r.event_id.slice(-1),
+      r.book,
+      r.total_usd,
+    ]);
+    expect(found.sort()).toEqual([
+      ['1', 'acme-ai@1', '0.003'],
+      ['2', 'acme-ai@2', '0.004'],
+    ]);
+    await rater.close();
   });
 });

@@ -75,7 +75,7 @@ export const startRerateHouse = async (
       const rerater = createRerater({
         warehouse,
         backOffice: options.into ?? office,
-        books: live,
+        books: () => live,
         loadBooks: (name) => folder.get(name) ?? live,
         closedPeriods: () => new Set(options.closed),
         runAlone: (work) => house.rater.runAlone(work),

@@ -338,7 +338,7 @@ test('case 84 · usage that the rater has not come to yet is left to it, and rat
     usageEvents: [rig.proxy],
     backOffice: rig.office,
     warehouse,
-    books: live,
+    books: () => live,
     clock: systemClock,
     logger: createLogger('rater', 'silent'),
     metrics: createMetrics('rater'),

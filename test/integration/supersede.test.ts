@@ -85,7 +85,7 @@ const run = async (events: readonly UsageEvent[], done: () => Promise<boolean>) 
   };
   const ledger = await startLedger({ ...common, rated: office, metrics: createMetrics('ledger') });
   const metrics = createMetrics('rater');
-  const rater = await startRater({ ...common, books, metrics });
+  const rater = await startRater({ ...common, books: () => books, metrics });
   const spend = createSpendBook();
   const fold = consumeBatches({
     logs: [office],
@@ -234,7 +234,7 @@ test('case 24 · pending work that is completed in the next month is charged the
     logger: createLogger('test', 'silent'),
   };
   const ledger = await startLedger({ ...common, rated: office, metrics: createMetrics('ledger') });
-  const rater = await startRater({ ...common, books: dear, metrics: createMetrics('rater') });
+  const rater = await startRater({ ...common, books: () => dear, metrics: createMetrics('rater') });
   await until(async () => ((await entriesOf([{ tenant, events }])) >= 3 ? true : undefined));
   await ledger.flushRollups();
   const rows = await warehouse.query(

@@ -96,7 +96,12 @@ export const ledgerInWarehouse = async (
     clock: systemClock,
     logger: createLogger('test', 'silent'),
   };
-  const rater = await startRater({ ...common, books, warehouse, metrics: createMetrics('rater') });
+  const rater = await startRater({
+    ...common,
+    books: () => books,
+    warehouse,
+    metrics: createMetrics('rater'),
+  });
   await rater.caughtUp;
   await rater.close();
   const ledger = await startLedger({

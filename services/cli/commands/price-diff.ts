@@ -1,22 +1,8 @@
 import { Money } from '../../../pricing/money.ts';
 import { timeBandName } from '../../../pricing/time-band.ts';
 import type { Price, PriceBook } from '../../../schemas/price-book.ts';
-
-/** One line of a diff: what a price was and what it would be. */
-export interface PriceChange {
-  kind: 'added' | 'changed' | 'removed';
-  model: string;
-  meter: string;
-  /** Tier, geography, context band, hours; and whether it is one of several claims. */
-  conditions: string;
-  valid_from: string;
-  before: string;
-  after: string;
-  /** In percent of the price before, rounded for people; empty where there is no price before. */
-  percent: string;
-  /** What a person must look at: `beyond 20 %`, `waits until 2027-01-01`, `claim`. */
-  flag: string;
-}
+import type { PriceChange } from './price-change.ts';
+import { newRules } from './price-rule-diff.ts';
 
 const conditionsOf = ({ when, claim }: Price): string =>
   [
@@ -137,7 +123,7 @@ export const diffPrices = (
   ];
 };
 
-/** The next version: whole sets in which anything was added or changed, and names that are new. Null when there is nothing. */
+/** The next version: whole sets in which anything was added or changed, and names and rules that are new. Null when there is nothing. */
 export const nextVersion = (
   versions: readonly PriceBook[],
   candidate: PriceBook,
@@ -154,9 +140,12 @@ export const nextVersion = (
   const known = new Map(versions.flatMap((b) => b.aliases.map((a) => [a.alias, a.model])));
   const aliases = candidate.aliases.filter(({ alias, model }) => known.get(alias) !== model);
   const newest = versions.at(-1);
-  const same = (name: 'standard_tiers' | 'standard_geos' | 'allowances'): boolean =>
+  const same = (name: 'standard_tiers' | 'standard_geos'): boolean =>
     newest !== undefined && JSON.stringify(newest[name]) === JSON.stringify(candidate[name]);
-  const unchanged = same('standard_tiers') && same('standard_geos') && same('allowances');
+  const rules = newRules(versions, candidate);
+  const unchanged =
+    same('standard_tiers') && same('standard_geos') && Object.keys(rules).length === 0;
   if (prices.length === 0 && aliases.length === 0 && unchanged) return null;
-  return { ...candidate, aliases, prices };
+  const { allowances: _allowances, pass_through: _passThrough, ...stated } = candidate;
+  return { ...stated, ...rules, aliases, prices };
 };

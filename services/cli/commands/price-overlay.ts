@@ -5,6 +5,7 @@ import { InstantSchema } from '../../../schemas/instant.ts';
 import {
   AllowanceSchema,
   ModelAliasSchema,
+  PassThroughSchema,
   PriceConditionsSchema,
 } from '../../../schemas/price-book.ts';
 import { MeterSchema, TOKEN_CLASSES } from '../../../schemas/words.ts';
@@ -41,6 +42,8 @@ export const PriceOverlaySchema = z.strictObject({
     .array(z.strictObject({ models: modelIds, keys: modelIds, reason: z.string().min(1) }))
     .optional(),
   allowances: z.array(AllowanceSchema).optional(),
+  /** Calls that cost what the provider says they cost. */
+  pass_through: z.array(PassThroughSchema).min(1).optional(),
   /**
    * Prices stated in full, beside or instead of the source's: by the names they are sold under, with hours, dates, fees a
    * request, and claims of an open conflict.

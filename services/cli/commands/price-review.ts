@@ -7,8 +7,9 @@ import { loadPriceBooks, SHIPPED_BOOKS } from '../../platform/price-books.ts';
 import { EXIT } from '../run-process.ts';
 import type { OutputOptions, Run } from './command-kit.ts';
 import { printRows, wholeNumber } from './command-kit.ts';
+import type { PriceChange } from './price-change.ts';
 import { checkBooks } from './price-check.ts';
-import { activePrices, diffPrices, nextVersion, type PriceChange } from './price-diff.ts';
+import { activePrices, diffPrices, nextVersion } from './price-diff.ts';
 import {
   prepareApproval,
   providersIn,
@@ -19,6 +20,7 @@ import {
   writeDraft,
 } from './price-drafts.ts';
 import { PriceOverlaySchema } from './price-overlay.ts';
+import { diffRules } from './price-rule-diff.ts';
 import { importPriceBook } from './prices-import.ts';
 
 interface ReviewOptions extends OutputOptions {
@@ -98,11 +100,16 @@ const candidateOf = (options: ReviewOptions, now: string, version: number): Pric
   }).book;
 };
 
-const diffOf = (options: ReviewOptions, now: string, candidate: PriceBook): PriceChange[] =>
-  diffPrices(activePrices(publishedVersions(options.books, options.provider)), candidate.prices, {
-    now,
-    flagBeyondPercent: options.flagBeyond,
-  });
+const diffOf = (options: ReviewOptions, now: string, candidate: PriceBook): PriceChange[] => {
+  const versions = publishedVersions(options.books, options.provider);
+  return [
+    ...diffPrices(activePrices(versions), candidate.prices, {
+      now,
+      flagBeyondPercent: options.flagBeyond,
+    }),
+    ...diffRules(versions, candidate),
+  ];
+};
 
 const importDraft = (options: ReviewOptions, now: string): number => {
   const versions = publishedVersions(options.books, options.provider);
@@ -133,12 +140,8 @@ const approve = (options: ReviewOptions, now: string): number => {
   const due = activePrices(versions).filter(
     ({ valid_from: from }) => before !== '' && from > before && from <= now,
   );
-  const restated = diffPrices(activePrices(versions), book.prices, {
-    now,
-    flagBeyondPercent: options.flagBeyond,
-  });
   printChanges(
-    restated.filter(({ kind }) => kind !== 'removed'),
+    diffOf(options, now, book).filter(({ kind }) => kind !== 'removed'),
     options,
   );
   if (due.length > 0) say(`${due.length} announced prices whose day has come take effect with it`);

@@ -152,6 +152,7 @@ export const importPriceBook = (options: ImportOptions): ImportResult => {
     aliases,
     prices: all,
     ...(overlay.allowances === undefined ? {} : { allowances: overlay.allowances }),
+    ...(overlay.pass_through === undefined ? {} : { pass_through: overlay.pass_through }),
   };
   if (options.version === 1) createPriceBooks([book]);
   return { book, skipped };

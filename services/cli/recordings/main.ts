@@ -90,7 +90,7 @@ const lineOf = (recording: Recording, event: UsageEvent | undefined): RecordingL
     index,
     src,
     ending: event.ending,
-    model: event.model ?? null,
+    model: event.model ?? event.requested_model ?? null,
     tier: event.tier ?? null,
     classes: nonZero(event.classes),
     units: nonZero(event.units),

@@ -175,7 +175,6 @@ export const closeAttempt = (
   outcome: Outcome,
 ): Omit<UsageEvent, 'sequence'> => {
   const errorKind = errorKindOf(outcome);
-  const model = statement.model ?? attempt.requested_model;
   return {
     ...identityOf(attempt),
     closed_at: outcome.closedAt,
@@ -184,7 +183,7 @@ export const closeAttempt = (
     ...(statusIsKnown(outcome.httpStatus) ? { http_status: outcome.httpStatus } : {}),
     ...(statement.finishReason === undefined ? {} : { finish_reason: statement.finishReason }),
     ...(errorKind === undefined ? {} : { error_kind: errorKind }),
-    ...(model === undefined ? {} : { model }),
+    ...(statement.model === undefined ? {} : { model: statement.model }),
     ...(statement.tier === undefined ? {} : { tier: statement.tier }),
     ...(statement.geo === undefined ? {} : { geo: statement.geo }),
     ...(outcome.providerRequestId === undefined
@@ -216,7 +215,6 @@ export const recoverAttempt = (
     closed_at: now,
     duration_ms: Math.max(0, Date.parse(now) - Date.parse(attempt.event_ts)),
     error_kind: 'crash',
-    ...(attempt.requested_model === undefined ? {} : { model: attempt.requested_model }),
     ...figures,
   };
 };

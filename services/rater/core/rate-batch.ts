@@ -1,10 +1,10 @@
 import type { PriceBooks } from '../../../pricing/price-books.ts';
-import { rateUsage } from '../../../pricing/rate-usage.ts';
 import type { Instant } from '../../../schemas/instant.ts';
 import type { RatedUsage } from '../../../schemas/rated-usage.ts';
 import type { UsageEvent } from '../../../schemas/usage-event.ts';
+import { rateEvent } from './rate-event.ts';
 import type { Witness } from './stated-cost.ts';
-import { costWitness } from './stated-cost.ts';
+import type { TotalVerdict } from './stated-total.ts';
 
 /** A rating with the outer attributes of its envelope. */
 export interface RatedEnvelope {
@@ -31,6 +31,8 @@ export interface RatedBatch {
   unrated: ReadonlyMap<string, number>;
   /** Events whose provider stated a cost of its own, and what it says of ours. */
   witnesses: readonly { provider: string; verdict: Witness }[];
+  /** Of every event: what the token total that its provider states says of our classes. */
+  totals: readonly { provider: string; verdict: TotalVerdict }[];
 }
 
 /**
@@ -44,14 +46,16 @@ export const rateBatch = (
 ): RatedBatch => {
   const unrated = new Map<string, number>();
   const witnesses: { provider: string; verdict: Witness }[] = [];
+  const totals: { provider: string; verdict: TotalVerdict }[] = [];
   let ratedCount = 0;
   const envelopes = events.map((event) => {
-    const rated = rateUsage(event, books, { knownAt });
+    const { rated, statedCost, statedTotal } = rateEvent(event, books, { knownAt });
     if (rated.unrated_reason === undefined) ratedCount += 1;
     else unrated.set(rated.unrated_reason, (unrated.get(rated.unrated_reason) ?? 0) + 1);
-    const verdict = costWitness(event, rated);
-    if (verdict) witnesses.push({ provider: event.provider, verdict });
+    const { provider } = event;
+    if (statedCost) witnesses.push({ provider, verdict: statedCost });
+    totals.push({ provider, verdict: statedTotal });
     return envelopeOf(rated);
   });
-  return { envelopes, rated: ratedCount, unrated, witnesses };
+  return { envelopes, rated: ratedCount, unrated, witnesses, totals };
 };

@@ -1,10 +1,10 @@
 import { addAmounts, canonicalAmount, negateAmount } from '../../../pricing/money.ts';
 import type { PriceBooks } from '../../../pricing/price-books.ts';
-import { rateUsage } from '../../../pricing/rate-usage.ts';
 import { entryId } from '../../../schemas/ids.ts';
 import type { Instant, Period } from '../../../schemas/instant.ts';
 import type { RatedUsage } from '../../../schemas/rated-usage.ts';
 import type { UsageEvent } from '../../../schemas/usage-event.ts';
+import { rateEvent } from './rate-event.ts';
 
 /** An event with the entries the ledger holds of it, in any order; none where it was never rated. */
 export interface RatedEvent {
@@ -136,7 +136,7 @@ export const rerate = (
   let unchanged = 0;
   for (const { event, entries: old } of rated) {
     const before = inForce(old);
-    const fresh = rateUsage(event, books, { knownAt: options.knownAt });
+    const { rated: fresh } = rateEvent(event, books, { knownAt: options.knownAt });
     const after = { ...fresh, posting_period: options.postingPeriodOf(fresh.period) };
     if (before === undefined) {
       entries.push(after);

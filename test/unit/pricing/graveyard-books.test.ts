@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { priceUsage } from '../../../pricing/price-usage.ts';
+import { rateUsage } from '../../../pricing/rate-usage.ts';
 import { loadPriceBooks } from '../../../services/platform/price-books.ts';
+import { usageEvent } from './pricing-fixtures.ts';
 
 /** Cases of the graveyard that are about what the shipped books say. */
 const books = loadPriceBooks();
@@ -31,7 +33,7 @@ const total = (
 };
 
 describe('the shipped books', () => {
-  it('case 87: each Bedrock profile has its own price, global and regional apart', () => {
+  it('case 87 · each Bedrock profile has its own price, global and regional apart', () => {
     expect(total('bedrock', 'global.anthropic.claude-sonnet-4-5-20250929-v1:0')).toBe('3');
     expect(total('bedrock', 'us.anthropic.claude-sonnet-4-5-20250929-v1:0')).toBe('3.3');
     expect(total('bedrock', 'eu.anthropic.claude-sonnet-4-5-20250929-v1:0')).toBe('3.3');
@@ -40,7 +42,24 @@ describe('the shipped books', () => {
     expect(total('bedrock', 'mars.amazon.nova-lite-v1:0')).toContain('names the model');
   });
 
-  it('case 91: Gemini batches on Vertex are priced, at half; of Claude batches there no price is known', () => {
+  it('case 87 · InvokeModel is priced by the profile in its path, whatever name the vendor puts into the reply', () => {
+    const event = usageEvent({
+      provider: 'bedrock',
+      flavour: 'bedrock.invoke',
+      requested_model: 'us.anthropic.claude-sonnet-4-5-20250929-v1:0',
+      model: 'claude-sonnet-4-5-20250929',
+      tier: 'standard',
+      classes: { input_uncached: '1000000' },
+    });
+    expect(rateUsage(event, books, { knownAt: books.newestKnownFrom }).total_usd).toBe('3.3');
+  });
+
+  it('leave priority calls of gpt-5.5 beyond its cliff unrated: the list of that tier does not say what they cost', () => {
+    const classes = { input_uncached: '300000' };
+    expect(total('openai', 'gpt-5.5', { tier: 'priority', classes })).toContain('no price');
+  });
+
+  it('case 91 · Gemini batches on Vertex are priced, at half; of Claude batches there no price is known', () => {
     expect(total('vertex', 'gemini-2.5-flash')).toBe('0.3');
     expect(total('vertex', 'gemini-2.5-flash', { tier: 'batch' })).toBe('0.15');
     expect(total('vertex', 'claude-haiku-4-5-20251001', { tier: 'batch' })).toContain('no price');

@@ -24,7 +24,7 @@ const tiers = (...factors: [tier: string, input: string, output: string][]) =>
   ]);
 
 describe('wrong price', () => {
-  it('case 73: cached reads and writes are neither added to input nor taken from it twice', () => {
+  it('case 73 · cached reads and writes are neither added to input nor taken from it twice', () => {
     const books = [book([...plainPrices(), price('cache_write_5m', '0.0000025')])];
     const classes = {
       input_uncached: '100',
@@ -36,7 +36,7 @@ describe('wrong price', () => {
     expect(rate(books, { classes }).total_usd).toBe('0.0061');
   });
 
-  it('case 74: the same quantities cost the same whichever dialect the call spoke', () => {
+  it('case 74 · the same quantities cost the same whichever dialect the call spoke', () => {
     const books = [book(plainPrices())];
     const of = (flavour: UsageEvent['flavour']) => rate(books, { flavour }).total_usd;
     expect(of('openai.chat')).toBe('0.003'); // 1000 x 2 + 100 x 10 micro-dollars
@@ -44,7 +44,7 @@ describe('wrong price', () => {
     expect(of('openai.responses')).toBe(of('openai.chat'));
   });
 
-  it('case 75: five-minute and one-hour writes are priced apart, in streams also', () => {
+  it('case 75 · five-minute and one-hour writes are priced apart, in streams also', () => {
     const books = [
       book([
         ...plainPrices(),
@@ -59,14 +59,14 @@ describe('wrong price', () => {
     expect(rate(books, { classes, streamed: false }).charges).toEqual(rated.charges);
   });
 
-  it('case 76: cached tokens are not at the full input price', () => {
+  it('case 76 · cached tokens are not at the full input price', () => {
     // 10000 x 0.2 micro-dollars; at the full price it would be 0.02
     expect(rate([book(plainPrices())], { classes: { cache_read: '10000' } }).total_usd).toBe(
       '0.002',
     );
   });
 
-  it('case 77: reasoning is counted once, and at the price of the tier that served', () => {
+  it('case 77 · reasoning is counted once, and at the price of the tier that served', () => {
     const reasoning = price('output_reasoning', '0.000005', { when: { tier: ['batch'] } });
     const books = [
       book([...plainPrices(), ...tiers(['batch', '0.000001', '0.000005']), reasoning]),
@@ -76,7 +76,7 @@ describe('wrong price', () => {
     expect(rate(books, { classes, tier: 'batch' }).total_usd).toBe('0.005'); // 1000 x 5
   });
 
-  it('case 78: the tier of the reply decides, not the one requested', () => {
+  it('case 78 · the tier of the reply decides, not the one requested', () => {
     const books = [
       book([
         ...plainPrices(),
@@ -98,7 +98,7 @@ describe('wrong price', () => {
     ['>=', 200_000, '0.8'],
     ['>=', 200_001, '0.800004'],
   ] as const)(
-    'case 79: a cliff %s 200,000 reprices the whole request at %i tokens',
+    'case 79 · a cliff %s 200,000 reprices the whole request at %i tokens',
     (operator, count, total) => {
       const context = { operator, input_tokens: 200_000 };
       const books = [
@@ -119,7 +119,7 @@ describe('wrong price', () => {
     },
   );
 
-  it('case 80: 35 USD for a search is refused, 0.035 is taken', () => {
+  it('case 80 · 35 USD for a search is refused, 0.035 is taken', () => {
     const search = (unitPrice: string) => [
       book([...plainPrices(), price('web_search_requests', unitPrice)]),
     ];
@@ -127,13 +127,13 @@ describe('wrong price', () => {
     expect(() => createPriceBooks(search('0.035'))).not.toThrow();
   });
 
-  it('case 81: a price per million typed into a price per token is refused at load', () => {
+  it('case 81 · a price per million typed into a price per token is refused at load', () => {
     expect(() =>
       createPriceBooks([book([price('input_uncached', '2'), price('output_text', '10')])]),
     ).toThrow(PriceBookError);
   });
 
-  it('case 82: an unknown model is unrated, and rated by replay once its price is known', () => {
+  it('case 82 · an unknown model is unrated, and rated by replay once its price is known', () => {
     const first = book(plainPrices());
     const second = book(plainPrices({ model: 'model-z', known_from: LATER }), {
       version: 2,
@@ -148,7 +148,7 @@ describe('wrong price', () => {
     expect(rate([first, second], event, KNOWN).outcome).toBe('unrated');
   });
 
-  it('case 83: what the provider says it served is priced, not the name asked for', () => {
+  it('case 83 · what the provider says it served is priced, not the name asked for', () => {
     const cheap = plainPrices({ model: 'model-a-mini' }).map((p) => ({
       ...p,
       unit_price: '0.0000001',
@@ -160,7 +160,7 @@ describe('wrong price', () => {
     );
   });
 
-  it('case 84: a new book published in the middle of the stream leaves no event unpriced', () => {
+  it('case 84 · a new book published in the middle of the stream leaves no event unpriced', () => {
     const first = book(plainPrices());
     const second = book([price('input_uncached', '0.000001', { known_from: LATER })], {
       version: 2,
@@ -178,7 +178,7 @@ describe('wrong price', () => {
     );
   });
 
-  it('case 85: a refreshed list keeps the contract, and an agreed input price inherits everything else', () => {
+  it('case 85 · a refreshed list keeps the contract, and an agreed input price inherits everything else', () => {
     const contract = {
       contract: 'frame',
       provider: 'acme-ai',
@@ -209,14 +209,14 @@ describe('wrong price', () => {
     expect(total(LATER, 'another-account')).toBe('0.0028'); // 1000 x 2 + 100 x 8
   });
 
-  it('case 86: the same books give the same amount wherever the event is rated', () => {
+  it('case 86 · the same books give the same amount wherever the event is rated', () => {
     const books = [book(plainPrices())];
     const attempt = (rest: Partial<UsageEvent>) => rate(books, rest).charges;
     expect(attempt({ attempt_role: 'fallback', streamed: true })).toEqual(attempt({}));
     expect(attempt({ ending: 'drained' })).toEqual(attempt({ ending: 'reported' }));
   });
 
-  it('case 88: image, audio and text tokens are priced by modality', () => {
+  it('case 88 · image, audio and text tokens are priced by modality', () => {
     const books = [
       book([
         ...plainPrices(),
@@ -235,7 +235,7 @@ describe('wrong price', () => {
     expect(rate(books, { classes }).total_usd).toBe('0.00417');
   });
 
-  it('case 89: a feed whose unit changed or whose rows vanished is seen in the diff before anything is in force', () => {
+  it('case 89 · a feed whose unit changed or whose rows vanished is seen in the diff before anything is in force', () => {
     const published = book(plainPrices());
     const feed = book(
       [
@@ -259,7 +259,7 @@ describe('wrong price', () => {
     expect(() => createPriceBooks([published, feed])).toThrow('above the plausible');
   });
 
-  it('case 90: a price corrected for the past reprices as known now, and still as it was known then', () => {
+  it('case 90 · a price corrected for the past reprices as known now, and still as it was known then', () => {
     const correction = book([price('input_uncached', '0.000003', { known_from: LATER })], {
       version: 2,
       known_from: LATER,
@@ -269,7 +269,7 @@ describe('wrong price', () => {
     expect(rate(books, {}, LATER)).toMatchObject({ total_usd: '0.004', book: 'acme-ai@2' }); // 1000 x 3 + 100 x 10
   });
 
-  it('case 93: a usage key without a price is reported by name, not priced at zero', () => {
+  it('case 93 · a usage key without a price is reported by name, not priced at zero', () => {
     const rated = rate([book(plainPrices())], {
       classes: { input_uncached: '1', cache_write_12h: '7' },
     });
@@ -281,7 +281,7 @@ describe('wrong price', () => {
     expect(rated.unrated_detail).toContain('cache_write_12h');
   });
 
-  it('case 94: history is costed at the price of its own time', () => {
+  it('case 94 · history is costed at the price of its own time', () => {
     const fall = '2026-06-01T00:00:00.000Z';
     const books = [
       book([...plainPrices(), price('input_uncached', '0.000001', { valid_from: fall })]),

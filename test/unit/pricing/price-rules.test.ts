@@ -189,7 +189,7 @@ describe('an announced price', () => {
   });
 });
 
-describe('row 52: decimal extremes', () => {
+describe('row 52 · decimal extremes', () => {
   const cheap = price('input_uncached', '0.000000000001');
   const of = (quantity: string) =>
     rate([cheap, price('output_text', '0.00001')], { classes: { input_uncached: quantity } });
@@ -200,11 +200,11 @@ describe('row 52: decimal extremes', () => {
     ['0.000001', '0.000000000000000001'], // 1e-6 x 1e-12: the smallest amount there is
     ['99999999999999999999999999999999', '99999999999999999999.999999999999'], // 32 digits x 1e-12
     ['99999999999999999999999999999999.999999', '99999999999999999999.999999999999999999'], // all 38
-  ])('row 52: %s tokens at 1e-12 are exactly %s', (quantity, amount) => {
+  ])('row 52 · %s tokens at 1e-12 are exactly %s', (quantity, amount) => {
     expect(of(quantity).total_usd).toBe(amount);
   });
 
-  it('row 52: what needs a 39th digit, in one charge or in the sum, is refused and never wrapped', () => {
+  it('row 52 · what needs a 39th digit, in one charge or in the sum, is refused and never wrapped', () => {
     const huge = { input_uncached: '99999999999999999999999999999999' };
     expect(rate(plainPrices(), { classes: huge })).toMatchObject({ unrated_reason: 'precision' });
     const full = '99999999999999999999999999999999.999999';

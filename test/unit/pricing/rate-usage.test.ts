@@ -3,7 +3,6 @@ import { createPriceBooks } from '../../../pricing/price-books.ts';
 import { rateUsage } from '../../../pricing/rate-usage.ts';
 import { RatedUsageSchema } from '../../../schemas/rated-usage.ts';
 import type { UsageEvent } from '../../../schemas/usage-event.ts';
-import { loadPriceBooks } from '../../../services/platform/price-books.ts';
 import { book, KNOWN, plainPrices, price, usageEvent } from './pricing-fixtures.ts';
 
 const half = plainPrices({ when: { tier: ['batch'] } }).map((p) => ({
@@ -34,19 +33,6 @@ describe('a tier whose list says nothing of long requests', () => {
     const at = (tokens: string) => rate({ tier: 'batch', classes: { input_uncached: tokens } });
     expect(at('200000')).toMatchObject({ outcome: 'rated', total_usd: '0.2' }); // 200,000 x 1 / 1e6
     expect(at('200001')).toMatchObject({ outcome: 'unrated', unrated_reason: 'unknown_price' });
-  });
-
-  it('leaves priority calls of gpt-5.5 beyond its cliff unrated', () => {
-    const call = { provider: 'openai', model: 'gpt-5.5', tier: 'priority' };
-    const shipped = loadPriceBooks();
-    const rated = rateUsage(
-      usageEvent({ ...call, classes: { input_uncached: '300000' } }),
-      shipped,
-      {
-        knownAt: shipped.newestKnownFrom,
-      },
-    );
-    expect(rated.unrated_reason).toBe('unknown_price');
   });
 });
 

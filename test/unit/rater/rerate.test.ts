@@ -15,8 +15,8 @@ const event = usageEvent();
 const old = rateUsage(event, first, { knownAt: KNOWN });
 const open = { knownAt: LATER, postingPeriodOf: (period: string) => period };
 
-describe('row 51: a retroactive version of a book', () => {
-  it('row 51: rates with the version that was known, and re-rating gives the exact difference', () => {
+describe('row 51 · a retroactive version of a book', () => {
+  it('row 51 · rates with the version that was known, and re-rating gives the exact difference', () => {
     expect(old.total_usd).toBe('0.003'); // 1000 x 2 + 100 x 10 micro-dollars
     expect(rateUsage(event, both, { knownAt: KNOWN })).toEqual(old);
     const result = rerate([{ event, entries: [old] }], both, open);

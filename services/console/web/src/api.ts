@@ -14,6 +14,7 @@ export interface Spend {
 export interface Totals {
   events: number;
   unrated: number;
+  flagged: number;
   ledger_usd: string;
   rollup_usd: string;
   lag_events: number | null;

@@ -72,6 +72,12 @@ const Totals = ({ shown }: { shown: Figures }) => {
           {totals.unrated.toLocaleString('en')}
         </dd>
       </div>
+      {totals.flagged > 0 ? (
+        <div>
+          <dt>Provider states otherwise</dt>
+          <dd class="warn">{totals.flagged.toLocaleString('en')}</dd>
+        </div>
+      ) : null}
       <div>
         <dt>Ledger, USD</dt>
         <dd>
