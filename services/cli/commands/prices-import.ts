@@ -92,10 +92,7 @@ interface SourceEntries {
 }
 
 /** The entries to take: the provider's own, and those of others that the overlay includes. */
-const entriesOf = (
-  text: string,
-  overlay: PriceOverlay,
-): SourceEntries[] => {
+const entriesOf = (text: string, overlay: PriceOverlay): SourceEntries[] => {
   const own = overlay.source_provider === undefined ? overlay.provider : overlay.source_provider;
   const all = readSourceArray(text).map(asObject);
   const modelsOf = (sourceProvider: string): Entry[] => {
@@ -108,7 +105,9 @@ const entriesOf = (
     included: true,
     entries: modelsOf(sourceProvider).filter((entry) => models.includes(String(entry['id']))),
   }));
-  return own === null ? included : [{ sourceProvider: own, included: false, entries: modelsOf(own) }, ...included];
+  return own === null
+    ? included
+    : [{ sourceProvider: own, included: false, entries: modelsOf(own) }, ...included];
 };
 
 /**
