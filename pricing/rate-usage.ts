@@ -3,6 +3,7 @@ import type { Instant } from '../schemas/instant.ts';
 import { periodOf } from '../schemas/instant.ts';
 import type { RatedUsage } from '../schemas/rated-usage.ts';
 import type { UsageEvent } from '../schemas/usage-event.ts';
+import { ceilingUsd } from './ceilings.ts';
 import { chargeStatedCost } from './pass-through.ts';
 import type { PriceBooks } from './price-books.ts';
 import type { PricedUsage } from './price-usage.ts';
@@ -113,7 +114,7 @@ const soldAs = (event: UsageEvent): string => {
  * Rates one event. Pure: the same event, books and `knownAt` give the same bytes. The time that counts is when the provider
  * completed the work, else when the attempt was opened. Model, tier and geography are the reply's; where it is silent
  * the requested ones, which `assumed` then names. A cost that the provider states is charged where its book says so. Contract prices are those of the credential pool used. Parts, where there are any, are the whole truth. Keys brought by the
- * customer are rated like any other: what they cost is theirs, not nothing.
+ * customer are rated like any other: what they cost is theirs, not nothing. An unrated entry whose upstream says so carries the most it can cost.
  */
 export const rateUsage = (
   event: UsageEvent,
@@ -160,5 +161,8 @@ export const rateUsage = (
   if (assumed.length > 0) rated.assumed = assumed;
   rated.charges = priced.ok ? priced.charges : [];
   if (priced.ok) rated.total_usd = priced.total;
+  else if (event.unknown_price === 'ceiling') {
+    setStated(rated, 'ceiling_usd', ceilingUsd({ ...call, reason: priced.reason, parts }, books));
+  }
   return rated as RatedUsage;
 };
