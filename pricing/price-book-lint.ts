@@ -215,10 +215,9 @@ const bandName = (price: Price): string => {
     .join(' ');
 };
 
-/** How many edges of context a set has. */
+/** The edges of context of a set; a correction may move one (272,000 itself was once taken for long), not drop it. */
 const edgesOf = (bands: Schedule[number]['bands']): number =>
-  new Set(bands.filter(({ price }) => price.when?.context).map(({ price }) => bandName(price)))
-    .size;
+  new Set(bands.flatMap(({ price }) => (price.when?.context ? [bandName(price)] : []))).size;
 
 /** Two prices for one band, or a single claim where a dispute has at least two; a newer set that silently drops a band of the one before. */
 const lintBands = (where: string, schedule: Schedule): string[] => {
@@ -244,12 +243,10 @@ const lintBands = (where: string, schedule: Schedule): string[] => {
       }
     }
     const before = schedule[index + 1];
-    // A correction may move an edge: 272,000 itself was once taken for long.
     const moved =
       before?.validFrom === set.validFrom && edgesOf(set.bands) >= edgesOf(before.bands);
     for (const { price } of before?.bands ?? []) {
-      if (price.when?.context && moved) continue;
-      if (price.when?.time !== undefined) continue; // hours come and go with a price list; the price without hours stays
+      if (price.when?.time !== undefined || (price.when?.context && moved)) continue; // hours come and go with a price list; the price without hours stays
       const open = price.valid_to === undefined || price.valid_to > set.validFrom;
       if (open && !names.includes(bandName(price))) {
         problems.push(
