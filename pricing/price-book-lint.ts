@@ -216,7 +216,7 @@ const bandName = (price: Price): string => {
 };
 
 /** The edges of context of a set; a correction may move one (272,000 itself was once taken for long), not drop it. */
-const edgesOf = (bands: Schedule[number]['bands']): number =>
+const edges = (bands: Schedule[number]['bands']): number =>
   new Set(bands.flatMap(({ price }) => (price.when?.context ? [bandName(price)] : []))).size;
 
 /** Two prices for one band, or a single claim where a dispute has at least two; a newer set that silently drops a band of the one before. */
@@ -243,8 +243,7 @@ const lintBands = (where: string, schedule: Schedule): string[] => {
       }
     }
     const before = schedule[index + 1];
-    const moved =
-      before?.validFrom === set.validFrom && edgesOf(set.bands) >= edgesOf(before.bands);
+    const moved = before?.validFrom === set.validFrom && edges(set.bands) >= edges(before.bands);
     for (const { price } of before?.bands ?? []) {
       if (price.when?.time !== undefined || (price.when?.context && moved)) continue; // hours come and go with a price list; the price without hours stays
       const open = price.valid_to === undefined || price.valid_to > set.validFrom;
