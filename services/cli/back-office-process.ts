@@ -191,6 +191,7 @@ const startDesk = (
       openItems: (period) => readOpenItems(warehouse, period),
       runAlone: (work) => rater.runAlone(work),
     },
+    prices: pipeline.priceWatch.books,
     pepper: pipeline.pepper,
     resolveSecret: loaded.resolveSecret,
   });
