@@ -1,4 +1,4 @@
-import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import { TOPICS } from '../../schemas/topics.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Consumed, Consumption } from '../platform/consume-batches.ts';
@@ -14,6 +14,7 @@ import { contentOfEntry } from './core/entry-content.ts';
 import type { Fact, Place } from './core/fact.ts';
 import { bucketsOf } from './core/fact.ts';
 import { ENTRY_COLUMNS, entryRow, USAGE_COLUMNS, usageRow } from './core/rows.ts';
+import { inSlices, textOf } from './in-slices.ts';
 import type { Ingester, IngestResult } from './ingest.ts';
 import { contentHash, createIngester } from './ingest.ts';
 import type { RollupStatus, Rollups } from './rollups.ts';
@@ -70,25 +71,6 @@ const placeOf = (record: {
   partition: record.entry.partition,
   offset: record.entry.offset,
 });
-
-/** Of the same memory: `Buffer.from(bytes)` would copy them first. */
-const textOf = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
-
-/** Facts are made in slices: whoever else lives in this process gets its turn in between. */
-const SLICE = 500;
-
-const inSlices = async <From, To>(
-  all: readonly From[],
-  make: (one: From) => To,
-): Promise<readonly To[]> => {
-  const made: To[] = [];
-  for (let from = 0; from < all.length; from += SLICE) {
-    if (from > 0) await turn();
-    for (const one of all.slice(from, from + SLICE)) made.push(make(one));
-  }
-  return made;
-};
 
 const usageFact = (record: Consumed<'usageEvent'>): Fact => {
   const { data } = record.envelope;
