@@ -26,6 +26,7 @@ import type { ReconciliationAge } from '../reconciler/reconciliation-age.ts';
 import { startReconciliationAge } from '../reconciler/reconciliation-age.ts';
 import { readItemsCsv } from '../reconciler/sources/items-csv.ts';
 import { startAcknowledging } from './acknowledge-logs.ts';
+import { createHouseReporter } from './house-reporter.ts';
 import { createHouseRerater } from './house-rerater.ts';
 import type { OpenLogs } from './open-logs.ts';
 import { openBackOfficeLogs } from './open-logs.ts';
@@ -161,6 +162,14 @@ const startDesk = (
       ...shared,
       house: logs.house,
       priceFolders: loaded.priceFolders,
+    }),
+    reporter: createHouseReporter({
+      ...shared,
+      usageEvents: logs.usageEvents,
+      prices: () => {
+        const { books, contracts } = pipeline.prices.loaded();
+        return { books: books.books, contracts };
+      },
     }),
     periods: {
       openItems: (period) => readOpenItems(warehouse, period),

@@ -4,6 +4,7 @@ import { addBillingCommands } from './commands/billing.ts';
 import { addDeskCommands } from './commands/desk.ts';
 import { addPriceCommands } from './commands/price-commands.ts';
 import { addRecordingsCommand } from './commands/recordings.ts';
+import { addReportCommand } from './commands/report.ts';
 import { addRerateCommands } from './commands/rerate.ts';
 import { addRunCommands } from './commands/run.ts';
 import { describeError, EXIT, exitCodeOf } from './run-process.ts';
@@ -39,6 +40,7 @@ export const runCli = async (args: readonly string[]): Promise<void> => {
   addBillingCommands(program, run);
   addPriceCommands(program, run);
   addRerateCommands(program, run);
+  addReportCommand(program, run);
   addRecordingsCommand(program, run);
   try {
     await program.parseAsync([...args], { from: 'user' });

@@ -20,11 +20,13 @@ import type {
   ConsoleBiller,
   ConsolePeriods,
   ConsoleReconciler,
+  ConsoleReporter,
   ConsoleRerater,
   ReadBudgets,
   ReadFreshness,
 } from './ports.ts';
 import { addRecordRoutes } from './record-routes.ts';
+import { addReportRoutes } from './report-routes.ts';
 import { addRerateRoutes } from './rerate-routes.ts';
 
 export interface ConsoleDeps {
@@ -40,6 +42,7 @@ export interface ConsoleDeps {
   biller: ConsoleBiller;
   reconciler: ConsoleReconciler;
   rerater: ConsoleRerater;
+  reporter: ConsoleReporter;
   periods: ConsolePeriods;
   pepper: string;
   /** Reads secrets that applied records refer to; without it, records with keys are refused. */
@@ -97,6 +100,7 @@ const addApi = async (server: FastifyInstance, deps: ConsoleDeps): Promise<void>
       addRecordRoutes(api, { ...deps, resolveSecret: deps.resolveSecret ?? noSecrets });
       addBillingRoutes(api, deps);
       addRerateRoutes(api, deps);
+      addReportRoutes(api, deps);
       addPeriodRoutes(api, deps);
       done();
     },

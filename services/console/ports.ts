@@ -1,6 +1,7 @@
 /** What the console needs of other rooms, in its own words; whoever composes the process hands the real ones in. */
 import type { OpenItems } from '../../schemas/control-record.ts';
 import type { Period } from '../../schemas/instant.ts';
+import type { ReportRecipe, ReportRequest } from '../../schemas/report.ts';
 import type { TotalsToJudge } from './core/judge-totals.ts';
 
 export interface ConsoleBiller {
@@ -31,6 +32,12 @@ export interface ConsoleRerater {
     knownAt?: string | undefined;
     apply: boolean;
   }): AsyncIterable<unknown>;
+}
+
+/** What the rater makes of the archive; see its report. */
+export interface ConsoleReporter {
+  /** Ends early when the iteration is ended. Rejects before its first step where it cannot begin. */
+  run(request: ReportRequest | ReportRecipe): AsyncIterable<unknown>;
 }
 
 export interface ConsolePeriods {

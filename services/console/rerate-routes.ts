@@ -1,10 +1,10 @@
-import { Readable } from 'node:stream';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { NameSchema } from '../../schemas/ids.ts';
 import { InstantSchema, PeriodSchema } from '../../schemas/instant.ts';
-import { parseRequest, problemOf } from '../platform/http-server.ts';
+import { parseRequest } from '../platform/http-server.ts';
 import type { Logger } from '../platform/logger.ts';
+import { answerSteps } from './answer-steps.ts';
 import type { ConsoleRerater } from './ports.ts';
 
 const RerateSchema = z
@@ -29,25 +29,6 @@ const RerateSchema = z
     path: ['period'],
   });
 
-const line = (value: unknown): string => `${JSON.stringify(value)}\n`;
-
-/** The steps a line each. What fails on the way becomes the last line: the status is long sent. */
-const linesOf = async function* (
-  first: IteratorResult<unknown>,
-  rest: AsyncIterator<unknown>,
-  logger: Logger,
-): AsyncGenerator<string> {
-  try {
-    for (let step = first; !step.done; step = await rest.next()) yield line(step.value);
-  } catch (error) {
-    const { detail } = problemOf(error);
-    logger.error({ err: (error as Error).name, detail }, 'rating usage again broke off');
-    yield line({ step: 'failed', detail });
-  } finally {
-    await rest.return?.();
-  }
-};
-
 /** Rates a slice of the past again. Answers a line for each step and the report as the last; without `yes` a dry run. */
 export const addRerateRoutes = (
   api: FastifyInstance,
@@ -55,12 +36,7 @@ export const addRerateRoutes = (
 ): void => {
   api.post('/rerate', async (request, reply) => {
     const { books, known_at: knownAt, yes, ...slice } = parseRequest(RerateSchema, request.body);
-    const steps = deps.rerater.run({ slice, books, knownAt, apply: yes })[Symbol.asyncIterator]();
-    const first = await steps.next();
-    return reply
-      .header('content-type', 'application/x-ndjson')
-      .send(
-        Readable.from(linesOf(first, steps, deps.logger), { objectMode: true, highWaterMark: 1 }),
-      );
+    const steps = deps.rerater.run({ slice, books, knownAt, apply: yes });
+    return answerSteps(reply, steps, { what: 'rating usage again', logger: deps.logger });
   });
 };

@@ -46,7 +46,8 @@ const instant = (text: Instant): string =>
   `toDateTime64(${sqlString(text.slice(0, -1))}, 3, 'UTC')`;
 const instantAt = (seconds: number): string => instant(toInstant(seconds * 1_000));
 
-const sliceCondition = (slice: RerateSlice): string => {
+/** What of the archive a slice is, as validated SQL. */
+export const sliceCondition = (slice: RerateSlice): string => {
   const at = 'coalesce(provider_completed_at, event_ts)';
   const conditions = ['1'];
   if (slice.period !== undefined)

@@ -108,6 +108,7 @@ const openPage = async (path = '/', viewport = { width: 1440, height: 900 }) => 
     biller: { plan: nothing, push: nothing, verify: nothing, planChargebee: nothing },
     reconciler: { importStatement: nothing, reconcile: nothing },
     rerater: { run: async function* () {} },
+    reporter: { run: async function* () {} },
     periods: {
       openItems: async () => ({ unrated: 0, quarantined: 0, not_rated_yet: 0 }),
       runAlone: (work) => work(),

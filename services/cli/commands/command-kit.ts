@@ -54,33 +54,37 @@ const cellText = (value: unknown): string => {
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 };
 
-/** Rows to stdout: a table for people, `--json` one object a line, `--csv` with a header. */
+/** Rows as text: a table for people, `--json` one object a line, `--csv` with a header. Empty where a table has no rows. */
+export const formatRows = (
+  columns: readonly string[],
+  rows: readonly (readonly unknown[])[],
+  options: OutputOptions,
+): string => {
+  if (options.json) {
+    return rows
+      .map((row) => {
+        const record = Object.fromEntries(columns.map((name, index) => [name, row[index] ?? null]));
+        return `${JSON.stringify(record)}\n`;
+      })
+      .join('');
+  }
+  const cells = rows.map((row) => row.map(cellText));
+  if (options.csv) return stringify([[...columns], ...cells]);
+  if (rows.length === 0) return '';
+  return table([[...columns], ...cells], {
+    border: getBorderCharacters('void'),
+    columnDefault: { paddingLeft: 0, paddingRight: 2 },
+    drawHorizontalLine: () => false,
+  });
+};
+
+/** Rows to stdout, as `formatRows` has them. */
 export const printRows = (
   columns: readonly string[],
   rows: readonly (readonly unknown[])[],
   options: OutputOptions,
 ): void => {
-  if (options.json) {
-    for (const row of rows) {
-      const record = Object.fromEntries(columns.map((name, index) => [name, row[index] ?? null]));
-      process.stdout.write(`${JSON.stringify(record)}\n`);
-    }
-    return;
-  }
-  const cells = rows.map((row) => row.map(cellText));
-  if (options.csv) {
-    process.stdout.write(stringify([[...columns], ...cells]));
-    return;
-  }
-  if (rows.length === 0) {
-    process.stderr.write('nothing found\n');
-    return;
-  }
-  process.stdout.write(
-    table([[...columns], ...cells], {
-      border: getBorderCharacters('void'),
-      columnDefault: { paddingLeft: 0, paddingRight: 2 },
-      drawHorizontalLine: () => false,
-    }),
-  );
+  const text = formatRows(columns, rows, options);
+  if (text === '' && !options.json) process.stderr.write('nothing found\n');
+  else process.stdout.write(text);
 };

@@ -68,6 +68,11 @@ export const openConsole = async (over: Partial<ConsoleDeps> = {}) => {
         yield await note('rerate')(request);
       },
     },
+    reporter: {
+      run: async function* (request) {
+        yield await note('report')(request);
+      },
+    },
     periods: {
       openItems: async () => ({ unrated: 0, quarantined: 0, not_rated_yet: 0 }),
       runAlone: (work) => work(),
