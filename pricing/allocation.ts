@@ -61,7 +61,9 @@ export const allocateBill = (input: AllocationInput): Allocation => {
   }));
   const weighed = lines.reduce((sum, { quantity, weight }) => sum + quantity * weight, 0n);
   if (weighed === 0n) {
-    throw new RangeError('Nothing that has a weight was used; there is nothing to spread the bill over.');
+    throw new RangeError(
+      'Nothing that has a weight was used; there is nothing to spread the bill over.',
+    );
   }
   // Bill in 10^-18, weights in 10^-6, the sum below in 10^-12: the quotient counts 10^-12 USD, the last place a price has.
   const prices = lines.map(({ meter, quantity, weight }) => ({
@@ -95,7 +97,14 @@ const monthOf = (month: string): { from: string; to: string } => {
  */
 export const allocatedBook = (
   allocation: Allocation,
-  about: { provider: string; model: string; month: string; version: number; now: string; source: string },
+  about: {
+    provider: string;
+    model: string;
+    month: string;
+    version: number;
+    now: string;
+    source: string;
+  },
 ): PriceBook => {
   const { provider, model, month, version, now } = about;
   const { from, to } = monthOf(month);

@@ -8,8 +8,11 @@ import { EXIT } from '../run-process.ts';
 import type { AddCommands, OutputOptions } from './command-kit.ts';
 import { printRows } from './command-kit.ts';
 import { addPriceReview } from './price-review.ts';
+import { showRules } from './price-rules.ts';
 import type { PriceFilter } from './prices.ts';
 import { listPrices, showPrices } from './prices.ts';
+import { addPricesAllocate } from './prices-allocate.ts';
+import { addPricesCommitments } from './prices-commitments.ts';
 import type { RateLine } from './rate.ts';
 import { rateFile } from './rate.ts';
 
@@ -109,9 +112,14 @@ export const addPriceCommands: AddCommands = (program, run) => {
   priceOptions(
     prices.command('show').description('prices with both their times and their source'),
   ).action((options: PriceFilter & TimeOptions) =>
-    run(async () => printObjects(showPrices(loadPriceBooks(), filterOf(options)), options))(),
+    run(async () => {
+      const [books, filter] = [loadPriceBooks(), filterOf(options)];
+      return printObjects([...showPrices(books, filter), ...showRules(books, filter)], options);
+    })(),
   );
   addPriceReview(prices, run);
+  addPricesAllocate(prices, run);
+  addPricesCommitments(prices, run);
   program
     .command('rate <file>')
     .description(

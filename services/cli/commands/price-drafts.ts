@@ -40,6 +40,10 @@ export const publishedVersions = (directory: string, provider: string): PriceBoo
     .map((file) => PriceBookSchema.parse(readJson(join(folder, file))));
 };
 
+/** Whether a provider's book is imported; books that people write alone have no overlay. */
+export const hasOverlay = (directory: string, provider: string): boolean =>
+  existsSync(join(directory, provider, 'overlay.json'));
+
 /** The curated overlay of a provider, as parsed JSON. */
 export const readOverlay = (directory: string, provider: string): unknown => {
   const path = join(directory, provider, 'overlay.json');

@@ -11,6 +11,7 @@ import type { PriceChange } from './price-change.ts';
 import { checkBooks } from './price-check.ts';
 import { activePrices, diffPrices, nextVersion } from './price-diff.ts';
 import {
+  hasOverlay,
   prepareApproval,
   providersIn,
   publish,
@@ -167,9 +168,10 @@ const showDraft = (options: ReviewOptions, now: string): number => {
 const lint = (options: ReviewOptions): number => {
   const books = loadPriceBooks(options.books);
   for (const provider of providersIn(options.books)) {
-    const overlay = readOverlay(options.books, provider);
-    const parsed = PriceOverlaySchema.safeParse(overlay);
-    if (!parsed.success) {
+    const parsed = hasOverlay(options.books, provider)
+      ? PriceOverlaySchema.safeParse(readOverlay(options.books, provider))
+      : null;
+    if (parsed?.error) {
       throw new ReckonerError(
         'PRICE_BOOK_INVALID',
         `The overlay of ${provider} is not valid: ${parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')}`,

@@ -33,7 +33,9 @@ const invalid = (message: string): ReckonerError => new ReckonerError('REQUEST_I
 const meterOf = (text: string): Meter => {
   const parsed = MeterSchema.safeParse(text);
   if (parsed.success) return parsed.data;
-  throw invalid(`${JSON.stringify(text.slice(0, 60))} is no meter; expected one such as output_text.`);
+  throw invalid(
+    `${JSON.stringify(text.slice(0, 60))} is no meter; expected one such as output_text.`,
+  );
 };
 
 /** `output_text=4` and the like. */
@@ -148,11 +150,12 @@ export const addPricesAllocate = (prices: Command, run: Run): void => {
     .option('--bill-usd <usd>', 'the whole bill, in place of hours')
     .option('--usage <file>', 'JSON lines with classes and units, as reckoner rate reads them')
     .option('--classes <meter=number...>', 'quantities, in place of a file')
-    .option('--weights <meter=number...>', 'how much dearer one unit is than another; 1 where not given')
+    .option(
+      '--weights <meter=number...>',
+      'how much dearer one unit is than another; 1 where not given',
+    )
     .option('--by <name>', 'who prepares it', 'allocation')
     .option('--json', 'one JSON object a line')
     .option('--csv', 'CSV')
-    .action((options: AllocateOptions) =>
-      run(() => allocate(options, new Date().toISOString()))(),
-    );
+    .action((options: AllocateOptions) => run(() => allocate(options, new Date().toISOString()))());
 };
