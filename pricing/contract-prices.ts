@@ -2,6 +2,7 @@ import type { Instant } from '../schemas/instant.ts';
 import type { ContractBook, ContractPrice, Price } from '../schemas/price-book.ts';
 import { ContractBookSchema } from '../schemas/price-book.ts';
 import { Money } from './money.ts';
+import { ceilingOf } from './price-book-lint.ts';
 import type { FoundPrice } from './price-schedule.ts';
 import { PRICE_PLACES, withScaledPrice } from './price-schedule.ts';
 
@@ -111,6 +112,34 @@ const termsOf = (books: readonly ContractBook[]): AccountTerms => {
   };
 };
 
+/** Nobody agrees to more than twice the list: 15 for 15 % is above it. */
+const FACTOR_AT_MOST = '2';
+
+const lintTerm = (
+  where: string,
+  { unit_price: fixed, factor, ...term }: ContractPrice,
+): string[] => {
+  const problems: string[] = [];
+  if (factor !== undefined && new Money(factor).gt(FACTOR_AT_MOST)) {
+    problems.push(
+      `${where}: a factor of ${factor} on the list price is above the plausible ${FACTOR_AT_MOST}; 15 % off is 0.85.`,
+    );
+  }
+  for (const meter of fixed === undefined ? [] : (term.meters ?? [])) {
+    const ceiling = ceilingOf(meter);
+    if (fixed === undefined || !new Money(fixed).gt(ceiling)) continue;
+    problems.push(
+      `${where}: ${fixed} USD for one of ${meter} is above the plausible ${ceiling}; was a price per million or per thousand typed?`,
+    );
+  }
+  if (term.valid_to !== undefined && term.valid_to <= term.valid_from) {
+    problems.push(
+      `${where}: valid_to ${term.valid_to} is not after valid_from ${term.valid_from}.`,
+    );
+  }
+  return problems;
+};
+
 /** Problems of contracts taken by themselves; empty when there are none. */
 export const lintContracts = (contracts: readonly ContractBook[]): string[] => {
   const problems: string[] = [];
@@ -131,6 +160,9 @@ export const lintContracts = (contracts: readonly ContractBook[]): string[] => {
       problems.push(`${name}: expected version ${expected}, found ${book.version}.`);
     }
     versions.set(name, book.version);
+    for (const term of book.prices) {
+      problems.push(...lintTerm(`${name}@${book.version} term ${term.id}`, term));
+    }
     const ids = book.prices.map(({ id }) => id);
     if (new Set(ids).size < ids.length) {
       problems.push(`${name}@${book.version}: one id stands for two prices of the same version.`);

@@ -9,7 +9,6 @@ const NEVER = '1970-01-01T00:00:00.000Z';
  */
 export const joinPriceBooks = (parts: ReadonlyMap<string, PriceBooks>): PriceBooks => ({
   books: [...parts.values()].flatMap(({ books }) => books),
-  contracts: [...parts.values()].flatMap(({ contracts }) => contracts),
   newestKnownFrom:
     [...parts.values()]
       .map(({ newestKnownFrom }) => newestKnownFrom)

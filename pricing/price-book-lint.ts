@@ -42,9 +42,13 @@ const UNIT_CEILINGS: Record<Unit, string> = {
 const DEARER_AT_MOST = 10n;
 const CHEAPER_AT_MOST = 100n;
 
+/** Highest plausible list or agreed price of one of a meter, in USD. */
+export const ceilingOf = (meter: Price['meter']): string =>
+  isTokenMeter(meter) ? TOKEN_CEILING : UNIT_CEILINGS[meter as Unit];
+
 const lintPrice = (where: string, price: Price, book: PriceBook): string[] => {
   const problems: string[] = [];
-  const ceiling = isTokenMeter(price.meter) ? TOKEN_CEILING : UNIT_CEILINGS[price.meter as Unit];
+  const ceiling = ceilingOf(price.meter);
   if (new Money(price.unit_price).gt(ceiling)) {
     problems.push(
       `${where}: ${price.unit_price} USD for one of ${price.meter} is above the plausible ${ceiling}; was a price per million or per thousand typed?`,

@@ -63,7 +63,6 @@ interface ProviderIndex {
 /** Validated, indexed books of every provider. Immutable. */
 export interface PriceBooks {
   readonly books: readonly PriceBook[];
-  readonly contracts: readonly ContractBook[];
   /** When the newest loaded version was known: the `knownAt` that a rater uses, so that a replay rates alike. */
   readonly newestKnownFrom: Instant;
   /** The version of a provider's book in force at an instant of knowledge; null when there was none yet. */
@@ -203,7 +202,6 @@ export const createPriceBooks = (
       .at(-1) ?? '1970-01-01T00:00:00.000Z';
   return {
     books: [...books],
-    contracts: [...contracts],
     newestKnownFrom,
     versionAt: (provider, knownAt) =>
       providers.get(provider)?.versions.find((v) => v.knownFrom <= knownAt)?.version ?? null,

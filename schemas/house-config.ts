@@ -81,12 +81,17 @@ export const ProcessConfigSchema = z.strictObject({
     .default({ kind: 'chdb' }),
   prices: z
     .strictObject({
-      /** Folder of price books, `<books>/<provider>/NNNN.json`, in place of the ones shipped with the product. Relative to this file. */
+      /**
+       * Folder of price books of one's own, `<books>/<provider>/NNNN.json`, laid over the ones shipped with the product: a provider that
+       * both have is taken whole from this folder. Relative to this file.
+       */
       books: z.string().min(1).optional(),
       /** Folder of what was agreed with providers, `<contracts>/<contract>/NNNN.json`. Relative to this file. */
       contracts: z.string().min(1).optional(),
       /** A book nobody has compared with its sources for longer is stale. */
       stale_after_days: z.int().min(1).max(3650).default(45),
+      /** Different people who have to approve a version before it is published; with 2, none of them may have prepared it. */
+      approvals_min: z.union([z.literal(1), z.literal(2)]).default(1),
     })
     .prefault({}),
   stripe: z

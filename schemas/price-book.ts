@@ -161,5 +161,7 @@ export const ContractBookSchema = z.strictObject({
   accounts: z.array(NameSchema).min(1),
   prices: z.array(ContractPriceSchema),
   commitments: z.array(CommitmentSchema).optional(),
+  prepared_by: NameSchema.optional(),
+  approved: z.array(ApprovalSchema).min(1).optional(),
 });
 export type ContractBook = z.infer<typeof ContractBookSchema>;

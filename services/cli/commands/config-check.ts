@@ -3,7 +3,9 @@ import type { HouseConfig } from '../../../schemas/house-config.ts';
 import { checkRecords } from '../../console/apply-records.ts';
 import type { LoadedConfig } from '../../platform/config.ts';
 import { nearName } from '../../platform/near-name.ts';
-import { loadPriceBooks } from '../../platform/price-books.ts';
+import { describeOwnBooks } from '../../platform/price-book-files.ts';
+import type { LoadedPriceBooks } from '../../platform/price-books.ts';
+import { loadHousePrices } from '../../platform/price-books.ts';
 import { upstreamProblems } from '../../proxy/upstream-problems.ts';
 import { EXIT } from '../run-process.ts';
 
@@ -36,14 +38,45 @@ const processProblems = ({ config, resolveSecret }: LoadedConfig): string[] =>
   });
 
 /** Upstreams whose calls no book prices. That may be meant, such as for a model on one's own machine. */
-const bookWarnings = ({ records }: HouseConfig): string[] => {
-  const books = [...new Set(loadPriceBooks().books.map(({ provider }) => provider))].sort();
+const bookWarnings = ({ records }: HouseConfig, prices: LoadedPriceBooks): string[] => {
+  const books = [...new Set(prices.books.books.map(({ provider }) => provider))].sort();
   return records.upstreams
     .filter(({ provider }) => !books.includes(provider))
     .map(({ id, provider }) => {
       const meant = nearName(provider, books);
       return `upstream ${id}: no price book for provider ${JSON.stringify(provider)}; its calls will be unrated. Books: ${books.join(', ')}.${meant === null ? '' : ` Did you mean ${meant}?`}`;
     });
+};
+
+/** A folder of one's own stands still where the product moves on; and an account nobody has gets no agreed price. */
+const folderWarnings = (loaded: LoadedConfig, prices: LoadedPriceBooks): string[] => {
+  const folder = loaded.priceFolders.books;
+  const { replaces } = folder === undefined ? { replaces: [] } : describeOwnBooks(folder);
+  const upstreams = new Set(loaded.config.records.upstreams.map(({ id }) => id));
+  return [
+    ...replaces.map(
+      ({ provider, versions, shipped }) =>
+        `prices of ${provider} come from ${folder} alone (${versions} version(s)), not from the book shipped with the product (${shipped}).`,
+    ),
+    ...prices.contracts.flatMap(({ contract, version, accounts }) =>
+      accounts
+        .filter((account) => !upstreams.has(account))
+        .map((account) => {
+          const meant = nearName(account, [...upstreams]);
+          return `contract ${contract}@${version}: account ${account} is the id of no upstream in this file.${meant === null ? '' : ` Did you mean ${meant}?`}`;
+        }),
+    ),
+  ];
+};
+
+const loadPrices = (
+  loaded: LoadedConfig,
+): { prices: LoadedPriceBooks | null; problems: string[] } => {
+  try {
+    return { prices: loadHousePrices(loaded.priceFolders), problems: [] };
+  } catch (error) {
+    return { prices: null, problems: [`process.prices: ${(error as Error).message}`] };
+  }
 };
 
 /**
@@ -57,7 +90,8 @@ export const checkConfig = (loaded: LoadedConfig): number => {
     pepper: 'not kept',
     resolveSecret,
   });
-  problems.unshift(...processProblems(loaded));
+  const { prices, problems: ofPrices } = loadPrices(loaded);
+  problems.unshift(...processProblems(loaded), ...ofPrices);
   problems.push(
     ...config.records.upstreams.flatMap((upstream) => upstreamProblems(upstream, resolveSecret)),
   );
@@ -65,6 +99,9 @@ export const checkConfig = (loaded: LoadedConfig): number => {
     problems.length === 0 ? `${file} is valid\n` : `${file} has ${problems.length} problem(s):\n`,
   );
   for (const problem of problems) process.stderr.write(`  ${problem}\n`);
-  for (const warning of bookWarnings(config)) process.stderr.write(`warning: ${warning}\n`);
+  const warnings = prices
+    ? [...bookWarnings(config, prices), ...folderWarnings(loaded, prices)]
+    : [];
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   return problems.length === 0 ? EXIT.ok : EXIT.usage;
 };

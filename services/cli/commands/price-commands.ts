@@ -3,10 +3,13 @@ import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { InstantSchema } from '../../../schemas/instant.ts';
 import { ReckonerError } from '../../platform/errors.ts';
-import { loadPriceBooks } from '../../platform/price-books.ts';
 import { EXIT } from '../run-process.ts';
+import { showAgreedPrices } from './agreed-prices.ts';
 import type { AddCommands, OutputOptions } from './command-kit.ts';
 import { printRows } from './command-kit.ts';
+import { addContracts } from './price-contracts.ts';
+import type { FolderOptions } from './price-folders.ts';
+import { pricesOf, withPriceFolders } from './price-folders.ts';
 import { addPriceReview } from './price-review.ts';
 import { showRules } from './price-rules.ts';
 import type { PriceFilter } from './prices.ts';
@@ -16,7 +19,7 @@ import { addPricesCommitments } from './prices-commitments.ts';
 import type { RateLine } from './rate.ts';
 import { rateFile } from './rate.ts';
 
-interface TimeOptions extends OutputOptions {
+interface TimeOptions extends OutputOptions, FolderOptions {
   asOf?: string;
   knownAt?: string;
 }
@@ -71,7 +74,7 @@ const rate = async (file: string, options: TimeOptions): Promise<number> => {
   let failed = false;
   const lines = rateFile({
     lines: createInterface({ input }),
-    books: loadPriceBooks(),
+    books: pricesOf(options).books,
     ...times(options),
   });
   for await (const line of lines) {
@@ -82,7 +85,7 @@ const rate = async (file: string, options: TimeOptions): Promise<number> => {
 };
 
 const priceOptions = (command: Command): Command =>
-  command
+  withPriceFolders(command)
     .option('--provider <name>', 'only this provider')
     .option('--model <name>', 'only this model, or the model behind this alias')
     .option('--as-of <time>', 'valid at this time (UTC)')
@@ -102,28 +105,39 @@ const printObjects = (rows: readonly object[], options: OutputOptions): number =
   return EXIT.ok;
 };
 
+const show = (options: PriceFilter & TimeOptions & { account?: string }): number => {
+  const { account } = options;
+  const loaded = pricesOf(options);
+  const filter = filterOf(options);
+  if (account === undefined) {
+    const rows = [...showPrices(loaded.books, filter), ...showRules(loaded.books, filter)];
+    return printObjects(rows, options);
+  }
+  const asOf = filter.asOf ?? new Date().toISOString();
+  return printObjects(showAgreedPrices(loaded, account, { ...filter, asOf }), options);
+};
+
 /** Verbs about prices; none needs a running house. */
 export const addPriceCommands: AddCommands = (program, run) => {
   const prices = program.command('prices').description('look into the price books');
   priceOptions(prices.command('list').description('models that have a price')).action(
     (options: PriceFilter & TimeOptions) =>
-      run(async () => printObjects(listPrices(loadPriceBooks(), filterOf(options)), options))(),
+      run(async () =>
+        printObjects(listPrices(pricesOf(options).books, filterOf(options)), options),
+      )(),
   );
-  priceOptions(
-    prices.command('show').description('prices with both their times and their source'),
-  ).action((options: PriceFilter & TimeOptions) =>
-    run(async () => {
-      const [books, filter] = [loadPriceBooks(), filterOf(options)];
-      return printObjects([...showPrices(books, filter), ...showRules(books, filter)], options);
-    })(),
-  );
+  priceOptions(prices.command('show').description('prices with both their times and their source'))
+    .option('--account <name>', 'what this account pays, by its contracts')
+    .action((options: PriceFilter & TimeOptions & { account?: string }) =>
+      run(async () => show(options))(),
+    );
   addPriceReview(prices, run);
+  addContracts(prices, run);
   addPricesAllocate(prices, run);
   addPricesCommitments(prices, run);
-  program
-    .command('rate <file>')
+  withPriceFolders(program.command('rate <file>'))
     .description(
-      'what would this usage cost? one JSON object a line: provider, model, at, tier?, geo?, classes, units',
+      'what would this usage cost? one JSON object a line: provider, model, at, account?, tier?, geo?, classes, units',
     )
     .option('--as-of <time>', 'prices valid at this time instead of each line’s own')
     .option('--known-at <time>', 'prices as known at this time')

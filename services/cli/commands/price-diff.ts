@@ -1,3 +1,4 @@
+import { activePrices, groupBy, setKey } from '../../../pricing/active-prices.ts';
 import { Money } from '../../../pricing/money.ts';
 import { timeBandName } from '../../../pricing/time-band.ts';
 import type { Price, PriceBook } from '../../../schemas/price-book.ts';
@@ -15,34 +16,12 @@ const conditionsOf = ({ when, claim }: Price): string =>
     .filter((part) => part !== '')
     .join(', ');
 
-/** All bands of one publication of one price: they are replaced together, so they are compared and restated together. */
-const setKey = ({ model, meter, when, valid_from: from }: Price): string =>
-  JSON.stringify([model, meter, when?.tier ?? [], when?.geo ?? [], from]);
-
 const lineKey = (price: Price): string =>
   JSON.stringify([
     setKey(price),
     conditionsOf(price),
     price.claim === undefined ? '' : price.unit_price,
   ]);
-
-const groupBy = <T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> => {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    groups.set(key, [...(groups.get(key) ?? []), item]);
-  }
-  return groups;
-};
-
-/** What the published versions say together: of every set the one known last. */
-export const activePrices = (versions: readonly PriceBook[]): Price[] => {
-  const sets = new Map<string, Price[]>();
-  for (const book of [...versions].sort((left, right) => left.version - right.version)) {
-    for (const [key, prices] of groupBy(book.prices, setKey)) sets.set(key, prices);
-  }
-  return [...sets.values()].flat();
-};
 
 const percentOf = (before: string, after: string): string =>
   new Money(before).isZero()

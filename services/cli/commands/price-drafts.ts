@@ -1,19 +1,24 @@
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { createPriceBooks, PriceBookError } from '../../../pricing/price-books.ts';
 import type { PriceBook } from '../../../schemas/price-book.ts';
 import { PriceBookSchema } from '../../../schemas/price-book.ts';
 import { ReckonerError } from '../../platform/errors.ts';
+import type { ApprovalRequest } from './price-approvals.ts';
+import { approvalsWith, removeDraft } from './price-approvals.ts';
 import { formatPriceBook } from './prices-import.ts';
 
 const invalid = (message: string): ReckonerError =>
   new ReckonerError('PRICE_BOOK_INVALID', message);
 
 const numbered = (version: number): string => String(version).padStart(4, '0');
-const draftPath = (directory: string, provider: string, version: number): string =>
+/** Where the draft of a version lies, of a book or of a contract. */
+export const draftPath = (directory: string, provider: string, version: number): string =>
   join(directory, provider, `${numbered(version)}.draft.json`);
 
-const readJson = (path: string): unknown => {
+/** JSON of a file. Throws ReckonerError PRICE_BOOK_INVALID naming it. */
+export const readJson = (path: string): unknown => {
   try {
     return JSON.parse(readFileSync(path, 'utf8'));
   } catch (cause) {
@@ -21,6 +26,16 @@ const readJson = (path: string): unknown => {
       `${path} cannot be read as JSON (${(cause as NodeJS.ErrnoException).code ?? (cause as Error).name}).`,
     );
   }
+};
+
+/** A file as what it should be; every problem by its place in the file. */
+export const parsed = <Schema extends z.ZodType>(schema: Schema, path: string): z.infer<Schema> => {
+  const result = schema.safeParse(readJson(path));
+  if (result.success) return result.data;
+  const problems = result.error.issues
+    .slice(0, 20)
+    .map((issue) => `  ${issue.path.join('.') || '(top level)'}: ${issue.message}`);
+  throw invalid(`${path} has ${result.error.issues.length} problem(s):\n${problems.join('\n')}`);
 };
 
 /** Providers with a folder of books. */
@@ -37,10 +52,9 @@ export const publishedVersions = (directory: string, provider: string): PriceBoo
   return readdirSync(folder)
     .filter((file) => /^\d{4}\.json$/.test(file))
     .sort()
-    .map((file) => PriceBookSchema.parse(readJson(join(folder, file))));
+    .map((file) => parsed(PriceBookSchema, join(folder, file)));
 };
 
-/** Whether a provider's book is imported; books that people write alone have no overlay. */
 export const hasOverlay = (directory: string, provider: string): boolean =>
   existsSync(join(directory, provider, 'overlay.json'));
 
@@ -59,7 +73,7 @@ export const readOverlay = (directory: string, provider: string): unknown => {
 export const readDraft = (directory: string, provider: string): PriceBook | null => {
   const next = publishedVersions(directory, provider).length + 1;
   const path = draftPath(directory, provider, next);
-  return existsSync(path) ? PriceBookSchema.parse(readJson(path)) : null;
+  return existsSync(path) ? parsed(PriceBookSchema, path) : null;
 };
 
 /** Writes the next version as a draft: it prices nothing until it is approved. Replaces the draft before it. */
@@ -70,21 +84,25 @@ export const writeDraft = (directory: string, draft: PriceBook): string => {
 };
 
 /** Everything is known from the moment of approval; an earlier time would rewrite what was known then. */
-const asKnownFrom = (draft: PriceBook, now: string, by: string): PriceBook => ({
+const asKnownFrom = (
+  draft: PriceBook,
+  now: string,
+  approved: PriceBook['approved'],
+): PriceBook => ({
   ...draft,
   known_from: now,
   prices: draft.prices.map((price) => ({ ...price, known_from: now })),
-  approved: [{ by, at: now }],
+  approved,
 });
 
 /**
- * What approving the draft would publish: checked together with every version before it. Throws ReckonerError
- * PRICE_BOOK_INVALID when there is no draft, when one person would be both pairs of eyes, or when the lint refuses it.
+ * What approving the draft would publish, with the approvals it has then: checked together with every version before it. Throws
+ * ReckonerError PRICE_BOOK_INVALID when there is no draft, when one person would be both pairs of eyes, or when the lint refuses it.
  */
 export const prepareApproval = (
   directory: string,
   provider: string,
-  approval: { by: string; now: string; fourEyes: boolean },
+  approval: ApprovalRequest,
 ): PriceBook => {
   const draft = readDraft(directory, provider);
   if (!draft) {
@@ -92,12 +110,15 @@ export const prepareApproval = (
       `${provider} has no draft; run reckoner prices import --provider ${provider} first.`,
     );
   }
-  if (approval.fourEyes && (draft.prepared_by ?? approval.by) === approval.by) {
-    throw invalid(
-      `${provider}@${draft.version} was prepared by ${draft.prepared_by ?? 'nobody named'}; with four eyes somebody else has to approve it.`,
-    );
-  }
-  const book = asKnownFrom(draft, approval.now, approval.by);
+  const approved = approvalsWith(
+    {
+      path: draftPath(directory, provider, draft.version),
+      what: `${provider}@${draft.version}`,
+      preparedBy: draft.prepared_by,
+    },
+    approval,
+  );
+  const book = asKnownFrom(draft, approval.now, approved);
   try {
     createPriceBooks([...publishedVersions(directory, provider), book]);
   } catch (error) {
@@ -107,13 +128,21 @@ export const prepareApproval = (
   return book;
 };
 
-/** Publishes: the numbered file appears whole or not at all, then the draft goes. */
-export const publish = (directory: string, book: PriceBook): string => {
-  const path = join(directory, book.provider, `${numbered(book.version)}.json`);
+/** Publishes the text of a version: the numbered file appears whole or not at all, then the draft goes. */
+export const publishText = (
+  directory: string,
+  { name, version }: { name: string; version: number },
+  text: string,
+): string => {
+  const path = join(directory, name, `${numbered(version)}.json`);
   if (existsSync(path)) throw invalid(`${path} is published already; versions are never edited.`);
   const writing = `${path}.writing`;
-  writeFileSync(writing, formatPriceBook(book), { flush: true });
+  writeFileSync(writing, text, { flush: true });
   renameSync(writing, path);
-  rmSync(draftPath(directory, book.provider, book.version), { force: true });
+  removeDraft(draftPath(directory, name, version));
   return path;
 };
+
+/** Publishes a version of a provider's book. */
+export const publish = (directory: string, book: PriceBook): string =>
+  publishText(directory, { name: book.provider, version: book.version }, formatPriceBook(book));

@@ -1,30 +1,31 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { activePrices } from '../../../pricing/active-prices.ts';
 import type { PriceBook } from '../../../schemas/price-book.ts';
 import { ReckonerError } from '../../platform/errors.ts';
-import { loadPriceBooks, SHIPPED_BOOKS } from '../../platform/price-books.ts';
 import { EXIT } from '../run-process.ts';
 import type { OutputOptions, Run } from './command-kit.ts';
 import { printRows, wholeNumber } from './command-kit.ts';
+import { keepApprovals } from './price-approvals.ts';
 import type { PriceChange } from './price-change.ts';
-import { checkBooks } from './price-check.ts';
-import { activePrices, diffPrices, nextVersion } from './price-diff.ts';
+import { addPriceChecks, withWorkFolder } from './price-checks.ts';
+import { diffPrices, nextVersion } from './price-diff.ts';
 import {
-  hasOverlay,
+  draftPath,
   prepareApproval,
-  providersIn,
   publish,
   publishedVersions,
   readDraft,
   readOverlay,
   writeDraft,
 } from './price-drafts.ts';
-import { PriceOverlaySchema } from './price-overlay.ts';
+import { pricesConfig, workFolder } from './price-folders.ts';
 import { diffRules } from './price-rule-diff.ts';
 import { importPriceBook } from './prices-import.ts';
 
 interface ReviewOptions extends OutputOptions {
+  config?: string;
   provider: string;
   books: string;
   by: string;
@@ -131,10 +132,12 @@ const importDraft = (options: ReviewOptions, now: string): number => {
 
 const approve = (options: ReviewOptions, now: string): number => {
   const { books: directory, provider } = options;
+  const { approvals_min: approvalsMin } = pricesConfig(options);
   const book = prepareApproval(directory, provider, {
     by: options.by,
     now,
     fourEyes: options.fourEyes ?? false,
+    approvalsMin,
   });
   const versions = publishedVersions(directory, provider);
   const before = versions.at(-1)?.known_from ?? '';
@@ -147,7 +150,15 @@ const approve = (options: ReviewOptions, now: string): number => {
   );
   if (due.length > 0) say(`${due.length} announced prices whose day has come take effect with it`);
   if (!options.yes) {
-    say(`dry run: nothing was published; add --yes to publish ${provider}@${book.version}`);
+    say(`dry run: nothing was published; add --yes to approve ${provider}@${book.version}`);
+    return EXIT.differences;
+  }
+  const approved = book.approved ?? [];
+  if (approved.length < approvalsMin) {
+    keepApprovals(draftPath(directory, provider, book.version), approved);
+    say(
+      `${approved.length} of ${approvalsMin} approvals; somebody else has to approve ${provider}@${book.version} too`,
+    );
     return EXIT.differences;
   }
   say(`published ${publish(directory, book)}`);
@@ -165,56 +176,13 @@ const showDraft = (options: ReviewOptions, now: string): number => {
   return EXIT.differences;
 };
 
-const lint = (options: ReviewOptions): number => {
-  const books = loadPriceBooks(options.books);
-  for (const provider of providersIn(options.books)) {
-    const parsed = hasOverlay(options.books, provider)
-      ? PriceOverlaySchema.safeParse(readOverlay(options.books, provider))
-      : null;
-    if (parsed?.error) {
-      throw new ReckonerError(
-        'PRICE_BOOK_INVALID',
-        `The overlay of ${provider} is not valid: ${parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')}`,
-      );
-    }
-    if (readDraft(options.books, provider)) {
-      prepareApproval(options.books, provider, {
-        by: 'lint',
-        now: new Date().toISOString(),
-        fourEyes: false,
-      });
-    }
-  }
-  const prices = books.books.reduce((sum, book) => sum + book.prices.length, 0);
-  say(`${books.books.length} versions, ${prices} prices: no problem found`);
-  return EXIT.ok;
-};
-
-const check = (options: ReviewOptions & { staleAfter: number; soon: number }): number => {
-  const now = new Date().toISOString();
-  const findings = providersIn(options.books).flatMap((provider) =>
-    checkBooks(publishedVersions(options.books, provider), {
-      now,
-      staleAfterDays: options.staleAfter,
-      soonDays: options.soon,
-    }),
-  );
-  printRows(
-    ['provider', 'finding', 'what'],
-    findings.map(({ provider, finding, what }) => [provider, finding, what]),
-    options,
-  );
-  return findings.length === 0 ? EXIT.ok : EXIT.differences;
-};
-
-const withOutput = (command: Command): Command =>
-  command
-    .option('--books <directory>', 'folder of the price books', SHIPPED_BOOKS)
-    .option('--json', 'one JSON object a line')
-    .option('--csv', 'CSV');
+const inFolder = (options: ReviewOptions): ReviewOptions => ({
+  ...options,
+  books: workFolder(options),
+});
 
 const withReview = (command: Command): Command =>
-  withOutput(command)
+  withWorkFolder(command)
     .requiredOption('--provider <name>', 'provider of the book')
     .option('--flag-beyond <percent>', 'flag larger changes', wholeNumber(0, 1000), 20);
 
@@ -225,24 +193,14 @@ export const addPriceReview = (prices: Command, run: Run): void => {
     .option('--source <file>', 'data of the source; the installed npm package when left out')
     .option('--source-name <text>', 'name, version and licence of the source')
     .option('--by <name>', 'who prepares it', 'import')
-    .action((options: ReviewOptions) => run(async () => importDraft(options, now()))());
+    .action((options: ReviewOptions) => run(async () => importDraft(inFolder(options), now()))());
   withReview(prices.command('diff').description('what the draft would change')).action(
-    (options: ReviewOptions) => run(async () => showDraft(options, now()))(),
+    (options: ReviewOptions) => run(async () => showDraft(inFolder(options), now()))(),
   );
   withReview(prices.command('approve').description('publish the draft; a dry run without --yes'))
     .requiredOption('--by <name>', 'who approves it')
     .option('--four-eyes', 'refuse when the same person prepared it')
     .option('--yes', 'publish')
-    .action((options: ReviewOptions) => run(async () => approve(options, now()))());
-  withOutput(prices.command('lint').description('check every book, overlay and draft')).action(
-    (options: ReviewOptions) => run(async () => lint(options))(),
-  );
-  withOutput(
-    prices.command('check').description('say when a book is stale or a price needs a person'),
-  )
-    .option('--stale-after <days>', 'days', wholeNumber(1, 3650), 30)
-    .option('--soon <days>', 'days', wholeNumber(1, 3650), 45)
-    .action((options: ReviewOptions & { staleAfter: number; soon: number }) =>
-      run(async () => check(options))(),
-    );
+    .action((options: ReviewOptions) => run(async () => approve(inFolder(options), now()))());
+  addPriceChecks(prices, run);
 };

@@ -2,15 +2,14 @@ import type { Command } from 'commander';
 import type { AccountSpend } from '../../../pricing/commitments.ts';
 import { commitmentStatus } from '../../../pricing/commitments.ts';
 import { ReckonerError } from '../../platform/errors.ts';
-import { loadPriceBooks } from '../../platform/price-books.ts';
 import { EXIT } from '../run-process.ts';
 import type { OutputOptions, Run } from './command-kit.ts';
-import { adminOf, configOf, configOption, printRows } from './command-kit.ts';
+import { adminOf, printRows } from './command-kit.ts';
+import type { FolderOptions } from './price-folders.ts';
+import { pricesOf, withPriceFolders } from './price-folders.ts';
 
-interface CommitmentOptions extends OutputOptions {
-  config?: string;
+interface CommitmentOptions extends OutputOptions, FolderOptions {
   url?: string;
-  contracts?: string;
   /** Left out: the ledger is asked. */
   spent?: readonly string[];
 }
@@ -61,10 +60,9 @@ const COLUMNS = [
 ] as const;
 
 const commitments = async (options: CommitmentOptions, now: string): Promise<number> => {
-  const folders = configOf(options).priceFolders;
-  const books = loadPriceBooks(folders.books, options.contracts ?? folders.contracts);
+  const { contracts } = pricesOf(options);
   const spends = options.spent?.map((text) => spentOf(text, now)) ?? (await spendOfLedger(options));
-  const rows = commitmentStatus(books.contracts, spends, { now, knownAt: now });
+  const rows = commitmentStatus(contracts, spends, { now, knownAt: now });
   printRows(
     COLUMNS,
     rows.map((row) =>
@@ -77,12 +75,9 @@ const commitments = async (options: CommitmentOptions, now: string): Promise<num
 
 /** What contracts promise to be spent and how far it is: from the ledger of a running back office, or from figures given. */
 export const addPricesCommitments = (prices: Command, run: Run): void => {
-  prices
-    .command('commitments')
+  withPriceFolders(prices.command('commitments'))
     .description('what contracts commit to, what of it is used and what remains')
-    .option(...configOption)
     .option('--url <url>', 'admin API of the back office')
-    .option('--contracts <directory>', 'folder of contracts; the configured one when left out')
     .option(
       '--spent <provider/account=usd...>',
       'what was spent, in place of the ledger; @YYYY-MM-DD after the account for a day',

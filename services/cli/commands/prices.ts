@@ -49,7 +49,8 @@ const contextOf = (price: Price): string => {
   return parts.filter((part) => part !== '').join(', ');
 };
 
-const isWanted = (price: Price, filter: PriceFilter, knownAt: string): boolean => {
+/** Whether a price passes the times of a filter. */
+export const isWanted = (price: Price, filter: PriceFilter, knownAt: string): boolean => {
   if (price.known_from > knownAt) return false;
   if (filter.asOf === undefined) return true;
   return (
@@ -57,6 +58,23 @@ const isWanted = (price: Price, filter: PriceFilter, knownAt: string): boolean =
     (price.valid_to === undefined || price.valid_to > filter.asOf)
   );
 };
+
+/** A price as a row, under the name of the book it is shown for. */
+export const rowOf = (price: Price, book: string): PriceRow => ({
+  book,
+  model: price.model,
+  meter: price.meter,
+  tier: price.when?.tier?.join(' ') ?? 'standard',
+  geo: price.when?.geo?.join(' ') ?? '',
+  context: contextOf(price),
+  claim: price.claim ?? '',
+  unit_price: price.unit_price,
+  valid_from: price.valid_from,
+  valid_to: price.valid_to ?? '',
+  known_from: price.known_from,
+  source: price.source,
+  price_id: price.price_id,
+});
 
 /** The prices that pass the filter, in the order of the books. An alias shows the prices of the model it stands for. */
 export const showPrices = (books: PriceBooks, filter: PriceFilter = {}): PriceRow[] => {
@@ -69,21 +87,7 @@ export const showPrices = (books: PriceBooks, filter: PriceFilter = {}): PriceRo
       return book.prices
         .filter((price) => filter.model === undefined || price.model === model)
         .filter((price) => isWanted(price, filter, knownAt))
-        .map((price) => ({
-          book: `${book.provider}@${book.version}`,
-          model: price.model,
-          meter: price.meter,
-          tier: price.when?.tier?.join(' ') ?? 'standard',
-          geo: price.when?.geo?.join(' ') ?? '',
-          context: contextOf(price),
-          claim: price.claim ?? '',
-          unit_price: price.unit_price,
-          valid_from: price.valid_from,
-          valid_to: price.valid_to ?? '',
-          known_from: price.known_from,
-          source: price.source,
-          price_id: price.price_id,
-        }));
+        .map((price) => rowOf(price, `${book.provider}@${book.version}`));
     });
 };
 

@@ -20,6 +20,8 @@ const quantities = <Schema extends z.ZodType>(schema: Schema) =>
 const RateRequestSchema = z.strictObject({
   provider: NameSchema,
   model: z.string().min(1).max(200),
+  /** The provider account that is billed, where contract prices are to hold: the id of an upstream. */
+  account: NameSchema.optional(),
   /** When the usage happened; `--as-of` stands in, and overrides. */
   at: z
     .string()
@@ -75,7 +77,7 @@ const readRequest = (
 const rateOne = (text: string, index: number, line: number, options: RateFileOptions): RateLine => {
   const read = readRequest(text);
   if (!read.ok) return { index, error: { line, message: read.message } };
-  const { provider, model, tier, geo, classes, units } = read.request;
+  const { provider, model, account, tier, geo, classes, units } = read.request;
   const at = options.asOf ?? read.request.at;
   if (at === undefined) {
     return {
@@ -86,6 +88,7 @@ const rateOne = (text: string, index: number, line: number, options: RateFileOpt
   const priced = priceUsage(
     {
       provider,
+      account,
       tier: tier ?? undefined,
       geo: geo ?? undefined,
       at,

@@ -1,14 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { activePrices } from '../../../pricing/active-prices.ts';
+import { checkBooks } from '../../../pricing/book-findings.ts';
 import { createPriceBooks, PriceBookError } from '../../../pricing/price-books.ts';
 import { rateUsage } from '../../../pricing/rate-usage.ts';
 import type { PriceBook } from '../../../schemas/price-book.ts';
 import type { UsageEvent } from '../../../schemas/usage-event.ts';
-import { checkBooks } from '../../../services/cli/commands/price-check.ts';
-import {
-  activePrices,
-  diffPrices,
-  nextVersion,
-} from '../../../services/cli/commands/price-diff.ts';
+import { diffPrices, nextVersion } from '../../../services/cli/commands/price-diff.ts';
 import { book, KNOWN, NOON, plainPrices, price, usageEvent } from './pricing-fixtures.ts';
 
 /** Prices gone wrong in the field, one test a case. 2 USD in, 0.2 cached, 10 out per million tokens unless a test says otherwise. */

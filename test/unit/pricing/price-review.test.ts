@@ -2,14 +2,11 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { activePrices } from '../../../pricing/active-prices.ts';
+import { checkBooks } from '../../../pricing/book-findings.ts';
 import { priceUsage } from '../../../pricing/price-usage.ts';
 import type { PriceBook } from '../../../schemas/price-book.ts';
-import { checkBooks } from '../../../services/cli/commands/price-check.ts';
-import {
-  activePrices,
-  diffPrices,
-  nextVersion,
-} from '../../../services/cli/commands/price-diff.ts';
+import { diffPrices, nextVersion } from '../../../services/cli/commands/price-diff.ts';
 import {
   prepareApproval,
   publish,
@@ -57,7 +54,7 @@ const cost = (directory: string): string => {
   );
   return priced.ok ? priced.total : priced.detail;
 };
-const approval = { by: 'ben', now: LATER, fourEyes: false };
+const approval = { by: 'ben', now: LATER, fourEyes: false, approvalsMin: 1 as const };
 
 describe('a draft', () => {
   it('holds only what changed, and prices nothing until it is approved', () => {

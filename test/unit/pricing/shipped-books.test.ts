@@ -2,13 +2,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { activePrices } from '../../../pricing/active-prices.ts';
 import { Money } from '../../../pricing/money.ts';
 import type { PriceBook } from '../../../schemas/price-book.ts';
-import {
-  activePrices,
-  diffPrices,
-  nextVersion,
-} from '../../../services/cli/commands/price-diff.ts';
+import { diffPrices, nextVersion } from '../../../services/cli/commands/price-diff.ts';
 import {
   providersIn,
   publishedVersions,

@@ -1,5 +1,8 @@
-import type { Price, PriceBook } from '../../../schemas/price-book.ts';
-import { activePrices } from './price-diff.ts';
+import type { Price, PriceBook } from '../schemas/price-book.ts';
+import { activePrices } from './active-prices.ts';
+
+/** A book that ends within this many days is looked at now. */
+export const SOON_DAYS = 45;
 
 /** Something about a book that a person has to look at. */
 export interface BookFinding {
