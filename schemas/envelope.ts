@@ -4,6 +4,8 @@ import { ControlRecordSchema } from './control-record.ts';
 import { InstantSchema } from './instant.ts';
 import { PendingOperationSchema } from './pending-operation.ts';
 import { RatedUsageSchema } from './rated-usage.ts';
+import type { Settle } from './settle.ts';
+import { NOT_SURE, settleOf } from './settle.ts';
 import { AttemptRecordSchema, UsageEventSchema } from './usage-event.ts';
 
 /** The outer attributes every record carries: CloudEvents 1.0, structured JSON. */
@@ -52,6 +54,12 @@ const TYPES = Object.fromEntries(
   Object.entries(ENVELOPES).map(([kind, schema]) => [kind, schema.shape.type.value]),
 );
 
+/** The kinds that come by the million. */
+const SETTLES: { readonly [Kind in EnvelopeKind]?: Settle } = {
+  usageEvent: settleOf(ENVELOPES.usageEvent),
+  ratedUsage: settleOf(ENVELOPES.ratedUsage),
+};
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -90,6 +98,8 @@ export const decodeEnvelope = <Kind extends EnvelopeKind>(
   } catch (error) {
     return { ok: false, reason: 'unreadable', detail: `not JSON: ${(error as Error).name}` };
   }
+  const settled = SETTLES[kind]?.(json) ?? NOT_SURE;
+  if (settled !== NOT_SURE) return { ok: true, value: settled as EnvelopeOf<Kind> };
   const parsed = ENVELOPES[kind].safeParse(json);
   if (parsed.success) {
     return { ok: true, value: parsed.data as EnvelopeOf<Kind> };

@@ -18,6 +18,8 @@ import type { Logger } from '../platform/logger.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
 import { migrate } from '../platform/migrate.ts';
+import { startPriceHistory } from '../platform/price-history.ts';
+import { startPriceWatch } from '../platform/price-watch.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
 import { startRater } from '../rater/main.ts';
 import type { Reconciler } from '../reconciler/main.ts';
@@ -88,7 +90,20 @@ const startPipeline = async (
   const budget = await startBudget({ ...shared, rated: house, backOffice: house, control });
   const ledger = await startLedger({ ...shared, usageEvents, rated: house, backOffice: house });
   const reconciliationAge = await startReconciliationAge(shared);
-  return { prices, control, rater, budget, ledger, reconciliationAge, metrics, pepper, shared };
+  const priceWatch = startPriceWatch({
+    prices,
+    staleAfterDays: loaded.config.process.prices.stale_after_days,
+    clock,
+    logger,
+    metrics,
+  });
+  const priceHistory = startPriceHistory({ ...shared, prices });
+  const services = [prices, control, ledger, budget, rater, reconciliationAge];
+  return {
+    ...{ prices, priceWatch, control, rater, budget, ledger, reconciliationAge, metrics, pepper },
+    shared,
+    services: [...services, priceWatch, priceHistory],
+  };
 };
 
 const worstLag = (...lags: (number | null)[]): number | null =>
@@ -199,10 +214,9 @@ export const runBackOfficeProcess = async (
   logger.info({ url: desk.url }, 'back office ready');
   announceReady({ name: 'back-office', url: desk.url });
   const acknowledging = startAcknowledging(logs.acknowledged, logger);
-  const { prices, control, rater, budget, ledger, reconciliationAge } = pipeline;
   return runUntilStopped(
     {
-      services: [control, ledger, budget, rater, reconciliationAge, desk, acknowledging, prices],
+      services: [...pipeline.services, desk, acknowledging],
       resources: [warehouse, logs],
       logger,
     },

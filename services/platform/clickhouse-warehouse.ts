@@ -5,9 +5,11 @@ import type {
 } from '@clickhouse/client';
 import { createClient } from '@clickhouse/client';
 import { openChdb } from './chdb-connection.ts';
-import { ReckonerError } from './errors.ts';
+import { openInsertFiles } from './insert-files.ts';
+import type { ColumnType, EncodedBlock } from './insert-statement.ts';
+import { encodeBlock } from './insert-statement.ts';
 import { checkReadOnly } from './read-only-sql.ts';
-import type { InsertBlock, Warehouse } from './warehouse.ts';
+import type { Warehouse } from './warehouse.ts';
 import { sqlIdentifier, sqlString } from './warehouse.ts';
 import { asWarehouseError, createLane } from './warehouse-lane.ts';
 
@@ -35,14 +37,12 @@ interface Session {
 interface Engine {
   writer: Session;
   reader: Session;
+  insert(block: EncodedBlock): Promise<void>;
   /** A session of its own, bounded and read-only; the caller closes it. */
   openBounded(bounds: { maxRows: number; timeoutMs: number }): Promise<Session>;
   close(): Promise<void>;
 }
 
-const MAX_BLOCK_ROWS = 10_000;
-/** The engine cuts a block at 256 MB and then numbers the pieces: a repeat with other cuts would lose rows. Stay far below. */
-const MAX_BLOCK_BYTES = 64 * 1024 * 1024;
 const MAX_WAITING = 1_000;
 /** People's queries may take seconds each. */
 const MAX_PEOPLE_WAITING = 32;
@@ -61,10 +61,8 @@ const SETTINGS = {
   max_query_size: 1_048_576,
 } as const;
 
-/** Written into each insert, so that neither a server's defaults nor an earlier statement of the session decides. */
-const INSERT_SETTINGS =
-  'async_insert=0, input_format_parallel_parsing=0, max_insert_block_size=1048576, ' +
-  'min_insert_block_size_rows=1048576, min_insert_block_size_bytes=268435456';
+/** Smaller blocks are sent with their statement; from here on the engine reads them faster from a file. */
+const MIN_FILE_CHARACTERS = 128 * 1024;
 
 const setStatement = (settings: Record<string, string | number>): string =>
   `SET ${Object.entries(settings)
@@ -128,9 +126,15 @@ const openChdbEngine = async (directory: string, database: string): Promise<Engi
   const writer = await open(SETTINGS);
   const reader = await open(SETTINGS);
   await first.close();
+  // Only the holder of the directory comes this far: what lies there nobody reads any more.
+  const files = openInsertFiles(directory);
   return {
     writer,
     reader,
+    insert: (block) =>
+      files === null || block.body.length < MIN_FILE_CHARACTERS
+        ? writer.execute(block.inline())
+        : files.lend(block.body, (path) => writer.execute(block.fromFile(path))),
     openBounded: (bounds) => open({ ...SETTINGS, ...boundsSettings(bounds), readonly: 1 }),
     close: async () => {
       await reader.close();
@@ -167,6 +171,7 @@ const openServerEngine = async (
   return {
     writer,
     reader,
+    insert: (block) => writer.execute(block.inline()),
     openBounded: async (bounds) =>
       connect({
         database,
@@ -180,35 +185,31 @@ const openServerEngine = async (
   };
 };
 
-/** The whole block as one statement: values never become part of the SQL text. */
-/** What `JSON.stringify` makes of half a surrogate pair; whole ones it leaves as they are. */
-const LONE_SURROGATE = /\\ud[89a-f]/;
-
-/** A row as the engine can read it. It refuses half a surrogate pair, and with it the whole block, at every repeat. */
-const encodeRow = (row: readonly unknown[]): string => {
-  const text = JSON.stringify(row);
-  if (!LONE_SURROGATE.test(text)) return text;
-  return JSON.stringify(row, (_name, value: unknown) =>
-    typeof value === 'string' ? value.toWellFormed() : value,
-  );
-};
-
-const insertStatement = (block: InsertBlock): string => {
-  if (block.rows.length === 0 || block.rows.length > MAX_BLOCK_ROWS) {
-    throw new ReckonerError(
-      'WAREHOUSE_FAILED',
-      `An insert into ${block.table} carried ${block.rows.length} rows; a block has 1 to ${MAX_BLOCK_ROWS}. Split it, each part with its own token.`,
+/** Remembers what tables look like, until a statement that may change one. */
+const createDescriber = (engine: Engine) => {
+  const tables = new Map<string, Promise<ReadonlyMap<string, ColumnType>>>();
+  const describe = async (table: string): Promise<ReadonlyMap<string, ColumnType>> => {
+    const text = await engine.writer.read(`DESCRIBE TABLE ${table}`, 'JSONEachRow');
+    const rows = parseRows<{ name: string; type: string; default_type: string }>(text);
+    return new Map(
+      rows.map(({ name, type, default_type }) => [name, { type, hasDefault: default_type !== '' }]),
     );
-  }
-  const body = block.rows.map(encodeRow).join('\n');
-  if (Buffer.byteLength(body) > MAX_BLOCK_BYTES) {
-    throw new ReckonerError(
-      'WAREHOUSE_FAILED',
-      `An insert into ${block.table} carried more than ${MAX_BLOCK_BYTES} bytes; the engine would cut it in two. Split it, each part with its own token.`,
-    );
-  }
-  const columns = block.columns.map(sqlIdentifier).join(', ');
-  return `INSERT INTO ${sqlIdentifier(block.table)} (${columns}) SETTINGS ${INSERT_SETTINGS}, insert_deduplication_token=${sqlString(block.token)} FORMAT JSONCompactEachRow\n${body}`;
+  };
+  return {
+    columnsOf: (table: string): Promise<ReadonlyMap<string, ColumnType>> => {
+      const name = sqlIdentifier(table);
+      let known = tables.get(name);
+      if (known === undefined) {
+        known = describe(name);
+        tables.set(name, known);
+        known.catch(() => tables.delete(name));
+      }
+      return known;
+    },
+    noteCommand: (sql: string): void => {
+      if (!/^\s*(INSERT|SET)\s/i.test(sql)) tables.clear();
+    },
+  };
 };
 
 const parseRows = <Row>(text: string): Row[] =>
@@ -253,14 +254,22 @@ export const openWarehouse = async (options: WarehouseOptions): Promise<Warehous
       ? openChdbEngine(options.directory, database)
       : openServerEngine(options, database),
   );
+  const describer = createDescriber(engine);
   const boundedLane = createLane(MAX_PEOPLE_WAITING);
   let closing: Promise<void> | undefined;
   return {
     kind: options.kind,
-    command: (sql) => named('run a command', () => engine.writer.execute(sql)),
+    command: (sql) =>
+      named('run a command', async () => {
+        try {
+          await engine.writer.execute(sql);
+        } finally {
+          describer.noteCommand(sql);
+        }
+      }),
     insert: (block) =>
       named(`insert into ${block.table}`, async () =>
-        engine.writer.execute(insertStatement(block)),
+        engine.insert(encodeBlock(block, await describer.columnsOf(block.table))),
       ),
     query: <Row>(sql: string) =>
       named('answer a query', async () =>

@@ -122,6 +122,120 @@ export const describeWarehouse = (name: string, open: () => Promise<Warehouse>):
       ).toEqual([{ parts: '1' }]);
     });
 
+    describe('a block of many bytes goes in like a small one', () => {
+      const DICTIONARIES = `id String, name LowCardinality(String), maybe LowCardinality(Nullable(String)),
+        names Array(LowCardinality(String)), tags Map(LowCardinality(String), Decimal(38, 6)), amount Nullable(Decimal(38, 18)),
+        said String DEFAULT 'unsaid', at DateTime64(3, 'UTC')`;
+      const COLUMNS_HERE = ['id', 'name', 'maybe', 'names', 'tags', 'amount', 'said', 'at'];
+      const AT = '2026-11-21T20:15:00.123Z';
+      const text = '\'); DROP TABLE x; -- "\\u0000\n\t\r é 🧮 \u0001 {"a":"\\n"} $ {} * ?';
+      const makeTable = async (): Promise<string> => {
+        const table = tableName('large');
+        await warehouse.command(`CREATE TABLE ${table} (${DICTIONARIES}) ENGINE = MergeTree ORDER BY id
+          SETTINGS non_replicated_deduplication_window = 1000`);
+        return table;
+      };
+      const fullRow = (index: number): unknown[] => {
+        const amount = `-${index}.000000000000000001`;
+        return [`${index} ${text}`, text, null, [text, ''], { [text]: '2.5' }, amount, '', AT];
+      };
+      const emptyRow = (index: number): unknown[] => [
+        `${index} ${'x'.repeat(100)}`,
+        '',
+        null,
+        [],
+        {},
+        null,
+        '',
+        AT,
+      ];
+      const blockOf = (table: string, rowOf: (index: number) => unknown[]) => ({
+        table,
+        columns: COLUMNS_HERE,
+        rows: Array.from({ length: 3_000 }, (_, index) => rowOf(index)),
+        token: 'first',
+      });
+      const summary = async (table: string): Promise<unknown> =>
+        (
+          await warehouse.query(
+            `SELECT count() AS n, uniqExact(t.name) AS names, any(t.name) AS name, any(t.names) AS list, any(t.tags) AS tags,
+              countIf(t.maybe IS NULL) AS nulls, sum(t.amount) AS total, any(t.said) AS said, min(t.at) AS at FROM ${table} AS t`,
+          )
+        )[0];
+
+      test('text, dictionaries, decimals and absent values come back as they went in', async () => {
+        const table = await makeTable();
+        await warehouse.insert(blockOf(table, fullRow));
+        expect(await summary(table)).toEqual({
+          n: '3000',
+          names: '1',
+          name: text,
+          list: [text, ''],
+          tags: { [text]: '2.5' },
+          nulls: '3000',
+          // 0 + 1 + … + 2999 = 4498500, and 3000 x 0.000000000000000001.
+          total: '-4498500.000000000000003',
+          said: '',
+          at: AT,
+        });
+      });
+
+      test('what no row says anything in comes back empty; an empty value is not the default of its column', async () => {
+        const table = await makeTable();
+        await warehouse.insert(blockOf(table, emptyRow));
+        expect(await summary(table)).toMatchObject({
+          n: '3000',
+          name: '',
+          list: [],
+          tags: {},
+          nulls: '3000',
+          total: null,
+          said: '',
+        });
+      });
+
+      test('is taken once when it is repeated, and is one part', async () => {
+        const table = await makeTable();
+        const block = blockOf(table, fullRow);
+        await warehouse.insert(block);
+        await warehouse.insert(block);
+        expect(await summary(table)).toMatchObject({ n: '3000' });
+        expect(
+          await warehouse.query(
+            `SELECT toString(count()) AS parts FROM system.parts WHERE table = '${table}' AND active`,
+          ),
+        ).toEqual([{ parts: '1' }]);
+        await warehouse.insert({ ...block, token: 'second' });
+        expect(await summary(table)).toMatchObject({ n: '6000' });
+      });
+
+      test('is refused whole for one bad row, and the message names no value', async () => {
+        const table = await makeTable();
+        const block = blockOf(table, fullRow);
+        const bad = [...fullRow(0).slice(0, 5), 'canary-secret-4711', '', AT];
+        const error = await warehouse
+          .insert({ ...block, rows: [...block.rows, bad] })
+          .catch((reason: Error) => reason);
+        expect(error).toMatchObject({ code: 'WAREHOUSE_FAILED', retryable: false });
+        expect(String(error)).not.toContain('canary');
+        expect(await count(table)).toBe('0');
+        await warehouse.insert(block);
+        expect(await count(table)).toBe('3000');
+      });
+
+      test('a column added in between is known', async () => {
+        const table = await makeTable();
+        await warehouse.insert(blockOf(table, fullRow));
+        await warehouse.command(`ALTER TABLE ${table} ADD COLUMN later LowCardinality(String)`);
+        const block = blockOf(table, (index) => [...fullRow(index), 'here']);
+        const columns = [...COLUMNS_HERE, 'later'];
+        await warehouse.insert({ ...block, columns, token: 'second' });
+        expect(
+          await warehouse.query(`SELECT count() AS n FROM ${table} WHERE later = 'here'`),
+        ).toEqual([{ n: '3000' }]);
+      });
+    });
+
     test('what a failed query had already read is not in the next answer', async () => {
       const failed = `SELECT number, throwIf(number = 3) FROM numbers(10) SETTINGS max_block_size = 1`;
       await expect(warehouse.query(failed)).rejects.toMatchObject({ code: 'WAREHOUSE_FAILED' });
