@@ -2,6 +2,7 @@ import { systemClock } from '../platform/clock.ts';
 import type { LoadedConfig } from '../platform/config.ts';
 import { houseSecret } from '../platform/config.ts';
 import { followControlState } from '../platform/control-state.ts';
+import { followPriceBooks } from '../platform/follow-price-books.ts';
 import { TAKEN_OVER } from '../platform/log-acknowledgement.ts';
 import { createLogger } from '../platform/logger.ts';
 import { createMetrics } from '../platform/metrics.ts';
@@ -25,6 +26,7 @@ export const runProxyProcess = async (loaded: LoadedConfig): Promise<number> => 
   const pepper = houseSecret(loaded.dataDir, 'pepper');
   checkDurability(config.proxy, loaded.dataDir);
   const logs = await openProxyLogs({ config, dataDir: loaded.dataDir, logger });
+  const prices = followPriceBooks({ folders: loaded.priceFolders, logger, metrics });
   const control = followControlState([logs.house], logs.local, systemClock);
   const proxy = await startProxy({
     config: config.proxy,
@@ -33,13 +35,14 @@ export const runProxyProcess = async (loaded: LoadedConfig): Promise<number> => 
     takenOverBy: config.event_log.kind === 'kafka' ? SHIPPER_GROUP : TAKEN_OVER,
     control,
     signals: [logs.house],
+    books: prices.current,
     pepper,
     resolveSecret: loaded.resolveSecret,
     clock: systemClock,
     logger,
     metrics,
   });
-  const services: RunningService[] = [control, proxy];
+  const services: RunningService[] = [prices, control, proxy];
   if (config.event_log.kind === 'kafka') {
     services.unshift(
       await startShipper({

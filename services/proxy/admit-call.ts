@@ -8,6 +8,7 @@ import type { HeldBody, NoRoom } from './body-room.ts';
 import type { ClientCall, ClientPresence } from './client-call.ts';
 import { admit, mayUseModel } from './core/admission.ts';
 import type { Refusal } from './core/answers.ts';
+import { createCallCost } from './core/call-cost.ts';
 import type { Attribution } from './core/dimensions.ts';
 import { attribute, requiredMessage, unattributed } from './core/dimensions.ts';
 import type { JsonObject } from './core/flavour.ts';
@@ -238,6 +239,7 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
       dimensions: attribution.dimensions,
       tags: attribution.tags,
       body: read.body,
+      cost: createCallCost(),
       source: parsed?.source ?? null,
       estimatedInputTokens: prompt.tokenIds + estimateTextTokens(prompt.texts.join('\n')),
       ...(remaining === undefined ? {} : { remainingUsd: remaining }),

@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { VirtualKey } from '../../schemas/control-record.ts';
 import type { Dimensions } from '../../schemas/usage-event.ts';
+import type { HeldBody } from './body-room.ts';
+import type { CallCost } from './core/call-cost.ts';
 import type { Chain } from './core/chain.ts';
 import type { RequestFacts } from './core/request-facts.ts';
 import type { Dialect, Route } from './core/route.ts';
@@ -24,6 +26,9 @@ export interface ClientCall {
   /** The body as text where it is a JSON object in UTF-8 and the call is metered. */
   source: string | null;
   estimatedInputTokens: number;
+  /** The memory its body takes, and its answer's while that waits. */
+  held: HeldBody;
+  cost: CallCost;
   /** Left of the tightest budget, USD. */
   remainingUsd?: string;
 }

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { AttemptRecord } from '../../schemas/usage-event.ts';
+import { attemptCost, costHeader, lateOrders } from './call-cost.ts';
 import type { ClientCall, ClientPresence } from './client-call.ts';
 import { ownHeaders } from './client-call.ts';
 import type { ClientRelay } from './client-relay.ts';
@@ -192,7 +193,11 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
     stored: call.facts.notStored !== true,
   });
   try {
-    await parts.journal.close(fact, operation ? [operationEntry(operation, parts.config.id)] : []);
+    const beside = operation ? [operationEntry(operation, parts.config.id)] : [];
+    const written = parts.journal.close(fact, beside);
+    // While the disk is at work. What its provider will say more about is not known yet.
+    call.cost.closed(operation ? undefined : attemptCost(parts, fact));
+    await written;
     await on.starting;
     if (operation) parts.follower.follow(operation);
   } catch {
@@ -209,7 +214,7 @@ const close = async (on: Exchange, kind: EndKind): Promise<AttemptEnd> => {
   if (kind !== 'complete' && !relay.started) return unanswered(on, endKind);
   if (kind !== 'complete') relay.cut();
   // Whoever has left, or has its answer from another attempt, gets nothing of this one.
-  else if (relay.started) await relay.finish();
+  else if (relay.started) await relay.finish(costHeader(call));
   return { next: 'answered' };
 };
 
@@ -234,7 +239,11 @@ export const exchange = (
     call,
     record,
     progress: newProgress(parts, record),
-    relay: createClientRelay(call.res, orders.outgoing.hideUsage, ownHeaders(call)),
+    relay: createClientRelay(call.res, {
+      hideUsage: orders.outgoing.hideUsage,
+      extra: ownHeaders(call),
+      late: lateOrders(parts, call),
+    }),
     control: { pause: () => undefined, resume: () => undefined, abort: () => undefined },
     orders,
     isDurable: false,

@@ -42,6 +42,8 @@ const innerHeaders = (req: Http2ServerRequest) => {
   return {
     ...Object.fromEntries(bare),
     host: req.authority || 'proxy',
+    // In HTTP/2 whoever takes an answer takes its trailers.
+    te: 'trailers',
     ...(unframed ? { 'transfer-encoding': 'chunked' } : {}),
   };
 };
@@ -80,6 +82,7 @@ const carry = (
     }
     // An answer that breaks off must not look like one that ended.
     answer.on('error', reset);
+    answer.on('end', () => res.addTrailers(answer.trailers));
     answer.pipe(res);
   });
   inner.on('error', reset);

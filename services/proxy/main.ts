@@ -1,5 +1,6 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { PriceBooks } from '../../pricing/price-books.ts';
 import type { SecretReference, Upstream } from '../../schemas/control-record.ts';
 import type { ProcessConfig } from '../../schemas/house-config.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -40,6 +41,8 @@ export interface ProxyDeps {
   control: ControlStateFollower;
   /** Logs that hold `budget.signals.v1`. */
   signals: readonly EventLog[];
+  /** Prices in force; asked for every attempt, so that newer ones can take their place. */
+  books: () => PriceBooks;
   pepper: string;
   resolveSecret: (reference: SecretReference) => string;
   clock: Clock;
@@ -164,6 +167,7 @@ const createParts = (deps: ProxyDeps, bootId: string) => {
     metrics,
     clock: deps.clock,
     logger: deps.logger,
+    books: deps.books,
     pepper: deps.pepper,
     credentialOf,
     drains,

@@ -1,3 +1,4 @@
+import { costHeader } from './call-cost.ts';
 import type { ClientCall } from './client-call.ts';
 import { ownHeaders } from './client-call.ts';
 import type { Refusal } from './core/answers.ts';
@@ -48,6 +49,7 @@ const attempt = async (parts: ProxyParts, call: ClientCall, leg: Leg): Promise<A
   const outgoing = await outgoingFor(parts, call, target);
   const record = openRecord(parts, call, { outgoing, number: leg.number, role });
   const opened = parts.journal.open(record);
+  call.cost.opened();
   let using = parts;
   try {
     await opened.stored;
@@ -84,11 +86,11 @@ const unanswered = (
   if (call.client.left()) return;
   const { why, answer } = about;
   if (answer && why !== 'cannot_meter') {
-    passOn(call.res, answer, ownHeaders(call));
+    passOn(call.res, answer, { ...ownHeaders(call), ...costHeader(call) });
     return;
   }
   parts.metrics.refusals.inc({ code: REFUSALS[why].code });
-  refuse(call.res, REFUSALS[why], call);
+  refuse(call.res, REFUSALS[why], { ...call, extra: costHeader(call) });
 };
 
 /**

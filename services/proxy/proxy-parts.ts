@@ -1,3 +1,4 @@
+import type { PriceBooks } from '../../pricing/price-books.ts';
 import type { Upstream } from '../../schemas/control-record.ts';
 import type { ProcessConfig } from '../../schemas/house-config.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -26,6 +27,8 @@ export interface ProxyParts {
   follower: Follower;
   forwarder: Forwarder;
   targets: TargetBoard;
+  /** Prices in force. May be others at the next call of this. */
+  books: () => PriceBooks;
   metrics: ProxyMetrics;
   clock: Clock;
   logger: Logger;

@@ -8,7 +8,12 @@ import type { Dialect } from './core/route.ts';
 export const refuse = (
   res: ServerResponse,
   refusal: Refusal,
-  about: { dialect: Dialect; requestId: string; close?: boolean },
+  about: {
+    dialect: Dialect;
+    requestId: string;
+    close?: boolean;
+    extra?: Record<string, string>;
+  },
 ): void => {
   if (res.destroyed) return;
   if (res.headersSent) {
@@ -20,6 +25,7 @@ export const refuse = (
     ...refusalHeaders(refusal),
     'content-length': Buffer.byteLength(body),
     'x-reckoner-request-id': about.requestId,
+    ...about.extra,
     ...(about.close ? { connection: 'close' } : {}),
   });
   res.end(body);

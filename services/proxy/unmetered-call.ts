@@ -27,7 +27,7 @@ export const serveUnmetered = async (parts: ProxyParts, call: ClientCall): Promi
   // A caller that looks whether its work is done shows that it may be.
   const looked = /\/(?:responses|batches)\/([^/]+)$/.exec(call.route.path)?.[1];
   if (looked !== undefined) parts.follower.wake(looked);
-  const relay = createClientRelay(call.res, false, ownHeaders(call));
+  const relay = createClientRelay(call.res, { hideUsage: false, extra: ownHeaders(call) });
   const { upstream } = firstTarget(call.chain);
   const deletes = call.req.method === 'DELETE';
   if (deletes && !(await parts.follower.beforeDeletion(upstream.id, call.route.path))) {

@@ -1,10 +1,7 @@
 import type { Instant, Period } from '../../schemas/instant.ts';
-import type { UsageEvent } from '../../schemas/usage-event.ts';
 import { toInstant } from '../platform/clock.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
-import { sqlString, sqlStrings } from '../platform/warehouse.ts';
-import type { StandingEntry } from './core/supersede.ts';
-import { readEntries } from './standing-entries.ts';
+import { sqlString } from '../platform/warehouse.ts';
 
 /** Which events: everything where nothing is named. Names are validated by whoever takes them in. */
 export interface RerateSlice {
@@ -20,16 +17,15 @@ export interface RerateSlice {
   tenant?: string | undefined;
 }
 
-/** Some events of the archive with what the ledger holds of each. */
-export interface EventPage {
-  events: { event: UsageEvent; entries: StandingEntry[] }[];
-  /** Events that a later fact has taken the place of, left out. */
-  superseded: number;
-  /** Events of the slice that were looked at. */
-  read: number;
+/** Where a page lies, as conditions on archive and ledger alike: a run of the order in which both keep their rows. */
+export interface PagePlace {
+  /** Whole hours of tenants: what belongs together, a fact and the one that replaces it, lies in one of them. */
+  hours: string;
+  /** Of those, only the page's own events. */
+  events: string;
 }
 
-/** Events of one tenant in one hour: where they lie together on disk. */
+/** Events of one tenant in one hour. */
 interface Bucket {
   tenant: string;
   /** Start of the UTC hour, epoch seconds. */
@@ -37,14 +33,14 @@ interface Bucket {
   events: number;
 }
 
-/** What one page holds in memory: about 10 MB. */
-export const PAGE_EVENTS = 2_000;
-const PAGE_BUCKETS = 500;
+/** Some 10 MB in memory. */
+export const PAGE_EVENTS = 20_000;
 const HOUR_S = 3_600;
 
 const instant = (text: Instant): string =>
   `toDateTime64(${sqlString(text.slice(0, -1))}, 3, 'UTC')`;
 const instantAt = (seconds: number): string => instant(toInstant(seconds * 1_000));
+const monthOf = ({ hour }: Bucket): string => toInstant(hour * 1_000).slice(0, 7);
 
 /** What of the archive a slice is, as validated SQL. */
 export const sliceCondition = (slice: RerateSlice): string => {
@@ -67,19 +63,26 @@ export const sliceCondition = (slice: RerateSlice): string => {
 
 const listBuckets = async (warehouse: Warehouse, slice: RerateSlice): Promise<Bucket[]> => {
   const rows = await warehouse.query<{ tenant: string; hour: number | string; n: string }>(
-    `SELECT tenant, toUnixTimestamp(toStartOfHour(event_ts)) AS hour, uniqExact(event_id) AS n FROM usage_archive
-     WHERE ${sliceCondition(slice)} GROUP BY tenant, hour ORDER BY hour, tenant`,
+    `SELECT tenant, toUnixTimestamp(toStartOfHour(event_ts)) AS hour, count() AS n FROM usage_archive
+     WHERE ${sliceCondition(slice)} GROUP BY tenant, hour
+     ORDER BY toYYYYMM(toDateTime(hour, 'UTC')), tenant, hour`,
   );
   return rows.map(({ tenant, hour, n }) => ({ tenant, hour: Number(hour), events: Number(n) }));
 };
 
-/** Neighbours together until a page is full. */
+/** Neighbours of one month together until a page is full. */
 const groupBuckets = (buckets: readonly Bucket[], pageEvents: number): Bucket[][] => {
   const groups: Bucket[][] = [];
   let events = 0;
   for (const bucket of buckets) {
     const group = groups.at(-1);
-    if (group && group.length < PAGE_BUCKETS && events + bucket.events <= pageEvents) {
+    const last = group?.at(-1);
+    if (
+      group &&
+      last &&
+      monthOf(last) === monthOf(bucket) &&
+      events + bucket.events <= pageEvents
+    ) {
       group.push(bucket);
       events += bucket.events;
     } else {
@@ -90,82 +93,64 @@ const groupBuckets = (buckets: readonly Bucket[], pageEvents: number): Bucket[][
   return groups;
 };
 
-const bucketCondition = (group: readonly Bucket[]): string => {
-  const hours = group.map(({ hour }) => hour);
-  const first = hours[0] ?? 0;
-  const last = hours.at(-1) ?? 0;
-  const pairs = group.map(
-    ({ tenant, hour }) => `(${sqlString(tenant)}, toStartOfHour(${instantAt(hour)}))`,
-  );
-  return `event_ts >= ${instantAt(first)} AND event_ts < ${instantAt(last + HOUR_S)}
-    AND (tenant, toStartOfHour(event_ts)) IN (${pairs.join(', ')})`;
+/** From the first bucket to the last, with all that lies between them in the order month, tenant, hour. */
+const hoursCondition = (first: Bucket, last: Bucket): string => {
+  const begin = instantAt(first.hour);
+  const end = instantAt(last.hour + HOUR_S);
+  const from = sqlString(first.tenant);
+  const to = sqlString(last.tenant);
+  if (first.tenant === last.tenant) {
+    return `tenant = ${from} AND event_ts >= ${begin} AND event_ts < ${end}`;
+  }
+  const month = monthOf(first).replace('-', '');
+  return `toYYYYMM(event_ts) = ${month} AND tenant >= ${from} AND tenant <= ${to}
+    AND (tenant != ${from} OR event_ts >= ${begin}) AND (tenant != ${to} OR event_ts < ${end})`;
 };
 
-/** A later fact is of the same attempt, so it lies in the same bucket. The ledger may know of it before the archive does. */
-const supersededIn = (here: string): string =>
-  `(event_id IN (SELECT supersedes FROM usage_archive WHERE ${here} AND supersedes != '')
-    OR event_id IN (SELECT supersedes FROM ledger_entries WHERE ${here} AND supersedes != ''))`;
-
-interface ArchiveRow {
-  event_id: string;
-  superseded: boolean | number;
-  json: string;
-}
-
-/** Bytes that were checked when they were taken in. */
-const eventOf = (json: string): UsageEvent => (JSON.parse(json) as { data: UsageEvent }).data;
-
-/** A place where pages are read from; reading it again gives what is there then. */
-export interface PagePlace {
-  read(warehouse: Warehouse): Promise<{ page: EventPage; next: PagePlace | null }>;
-}
+/** An hour of a tenant that is more than a page, cut by its ids in order. */
+const cutBucket = async (
+  warehouse: Warehouse,
+  bucket: Bucket,
+  paging: Paging,
+): Promise<PagePlace[]> => {
+  const hours = hoursCondition(bucket, bucket);
+  const rows = await warehouse.query<{ event_id: string }>(
+    `SELECT event_id FROM (SELECT event_id, row_number() OVER (ORDER BY event_id) AS n FROM usage_archive
+       WHERE ${hours} AND ${sliceCondition(paging.slice)})
+     WHERE n % ${paging.pageEvents} = 0 ORDER BY event_id`,
+  );
+  const ends = rows.map(({ event_id }) => sqlString(event_id));
+  return [...ends, undefined].map((end, index) => {
+    const after = ends[index - 1];
+    const bounds = [
+      ...(after === undefined ? [] : [`event_id > ${after}`]),
+      ...(end === undefined ? [] : [`event_id <= ${end}`]),
+    ];
+    return { hours, events: bounds.length === 0 ? '1' : bounds.join(' AND ') };
+  });
+};
 
 interface Paging {
   slice: RerateSlice;
   pageEvents: number;
 }
 
-const placeAfter = (group: readonly Bucket[], paging: Paging, after: string): PagePlace => ({
-  read: async (warehouse) => {
-    const here = bucketCondition(group);
-    // What has come since the plan was made is read as well.
-    const limit = group.length === 1 ? paging.pageEvents : paging.pageEvents * 2;
-    const rows = await warehouse.query<ArchiveRow>(
-      `SELECT event_id, ${supersededIn(here)} AS superseded, if(superseded, '', event_json) AS json
-       FROM usage_archive FINAL WHERE ${here} AND ${sliceCondition(paging.slice)} AND event_id > ${sqlString(after)}
-       ORDER BY event_id LIMIT ${limit}`,
-    );
-    const kept = rows.filter(({ superseded }) => Number(superseded) === 0);
-    const entries =
-      kept.length === 0
-        ? new Map<string, StandingEntry[]>()
-        : await readEntries(
-            warehouse,
-            `${here} AND event_id IN ${sqlStrings(kept.map((row) => row.event_id))}`,
-          );
-    const last = rows.at(-1);
-    return {
-      page: {
-        events: kept.map((row) => ({
-          event: eventOf(row.json),
-          entries: entries.get(row.event_id) ?? [],
-        })),
-        superseded: rows.length - kept.length,
-        read: rows.length,
-      },
-      next: last && rows.length >= limit ? placeAfter(group, paging, last.event_id) : null,
-    };
-  },
-});
-
-/** Where the pages of a slice begin, in the order of time, and how many events there are. A page holds `pageEvents`, or little more. */
+/**
+ * Cuts a slice into pages of at most `pageEvents`, in the order in which the tables keep their rows, and says how many events there
+ * are. What comes into a page after that is read with it.
+ */
 export const planPages = async (
   warehouse: Warehouse,
   paging: Paging,
 ): Promise<{ places: PagePlace[]; events: number }> => {
   const buckets = await listBuckets(warehouse, paging.slice);
-  return {
-    places: groupBuckets(buckets, paging.pageEvents).map((group) => placeAfter(group, paging, '')),
-    events: buckets.reduce((sum, bucket) => sum + bucket.events, 0),
-  };
+  const places: PagePlace[] = [];
+  for (const group of groupBuckets(buckets, paging.pageEvents)) {
+    const [first, last] = [group[0], group.at(-1)];
+    if (!first || !last) continue;
+    if (first.events > paging.pageEvents)
+      places.push(...(await cutBucket(warehouse, first, paging)));
+    else places.push({ hours: hoursCondition(first, last), events: '1' });
+  }
+  return { places, events: buckets.reduce((sum, bucket) => sum + bucket.events, 0) };
 };

@@ -1,18 +1,22 @@
-import { addAmounts } from '../../pricing/money.ts';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { PriceBooks } from '../../pricing/price-books.ts';
 import type { Instant, Period } from '../../schemas/instant.ts';
-import type { RatedUsage } from '../../schemas/rated-usage.ts';
 import { ReckonerError } from '../platform/errors.ts';
 import type { EventLog } from '../platform/event-log.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
 import { postingPeriods } from './core/posting-period.ts';
-import type { RatedEvent, RerateDifference } from './core/rerate.ts';
-import { addDifferences, rerate } from './core/rerate.ts';
-import { restoredCharge } from './core/supersede.ts';
-import type { EventPage, PagePlace, RerateSlice } from './rerate-pages.ts';
+import type { LeanEvent, PriceChange } from './core/price-again.ts';
+import { priceAgain } from './core/price-again.ts';
+import { rerate } from './core/rerate.ts';
+import type { LeanPage } from './lean-page.ts';
+import { readLeanPage } from './lean-page.ts';
+import type { PagePlace, RerateSlice } from './rerate-pages.ts';
 import { PAGE_EVENTS, planPages } from './rerate-pages.ts';
+import type { RerateReport } from './rerate-tally.ts';
+import { Tally } from './rerate-tally.ts';
+import { readRatedEvents } from './standing-entries.ts';
 import { ratedEntry } from './supersessions.ts';
 
 export interface RerateRequest {
@@ -23,38 +27,6 @@ export interface RerateRequest {
   knownAt?: Instant | undefined;
   /** Appends what was found; without it a dry run. */
   apply: boolean;
-}
-
-/** What is posted where: several rows only where a period of the slice is closed. */
-export interface ReratePosting {
-  period: Period;
-  posting_period: Period;
-  entries: number;
-  amount_usd: string;
-}
-
-/** What a run found, and appended unless it was a dry run. Money as decimal strings in USD; exact. */
-export interface RerateReport {
-  dry_run: boolean;
-  known_at: Instant;
-  events_read: number;
-  /** Priced otherwise than before, by cause and tenant in `differences`. */
-  changed: number;
-  unchanged: number;
-  /** Of the changed: had no price and have one now, and the reverse. */
-  newly_rated: number;
-  newly_unrated: number;
-  /** Have no price still. */
-  still_unrated: number;
-  /** Left out: a later fact has taken their place. */
-  superseded: number;
-  /** Left out: the rater has not come to them yet. */
-  not_rated_yet: number;
-  /** Reversals and charges. */
-  entries: number;
-  differences: RerateDifference[];
-  difference_usd: string;
-  postings: ReratePosting[];
 }
 
 export type RerateStep =
@@ -82,105 +54,120 @@ export interface RerateDeps {
 }
 
 export interface Rerater {
-  /** Rates a slice again, a page at a time. Ending the iteration early ends the run after the page in hand; the next goes on. */
+  /** Rates a slice again, some pages at a time. Ending the iteration early ends the run after those in hand; the next goes on. */
   run(request: RerateRequest): AsyncGenerator<RerateStep, void, undefined>;
 }
 
-/** What one run adds up. Bounded by tenants, causes and months. */
-class Tally {
-  #differences: RerateDifference[] = [];
-  readonly #postings = new Map<string, ReratePosting>();
-  read = 0;
-  superseded = 0;
-  notRatedYet = 0;
-  unchanged = 0;
-  stillUnrated = 0;
-  entries = 0;
-
-  add(differences: readonly RerateDifference[], entries: readonly RatedUsage[]): void {
-    this.#differences = addDifferences([...this.#differences, ...differences]);
-    this.entries += entries.length;
-    for (const { period, posting_period, total_usd } of entries) {
-      const key = `${period} ${posting_period}`;
-      const sum = this.#postings.get(key) ?? {
-        period,
-        posting_period,
-        entries: 0,
-        amount_usd: '0',
-      };
-      const amount_usd = addAmounts([sum.amount_usd, total_usd ?? '0']);
-      this.#postings.set(key, { ...sum, entries: sum.entries + 1, amount_usd });
-    }
-  }
-
-  report(dryRun: boolean, knownAt: Instant): RerateReport {
-    const differences = this.#differences;
-    const count = (cause?: string): number =>
-      differences
-        .filter((row) => cause === undefined || row.cause === cause)
-        .reduce((sum, row) => sum + row.events, 0);
-    return {
-      dry_run: dryRun,
-      known_at: knownAt,
-      events_read: this.read,
-      changed: count(),
-      unchanged: this.unchanged,
-      newly_rated: count('newly_rated'),
-      newly_unrated: count('newly_unrated'),
-      still_unrated: this.stillUnrated,
-      superseded: this.superseded,
-      not_rated_yet: this.notRatedYet,
-      entries: this.entries,
-      differences,
-      difference_usd: addAmounts(differences.map((row) => row.difference_usd)),
-      postings: [...this.#postings.keys()].sort().flatMap((key) => this.#postings.get(key) ?? []),
-    };
-  }
-}
-
-/** The events with their newest charge. What the rater has not rated yet it will rate itself. */
-const ratedOf = (page: EventPage): RatedEvent[] =>
-  page.events.flatMap(({ event, entries }) => {
-    const newest = entries
-      .filter(({ kind }) => kind === 'charge')
-      .sort((left, right) => right.revision - left.revision)[0];
-    return newest ? [{ event, entries: [restoredCharge(newest, event)] }] : [];
-  });
+/** Changed events that are read whole, rated and appended at a time: some 5 MB of entries. */
+const CHANGED_AT_ONCE = 2_000;
+/** Others wait for an applied run no longer than this and what it has appended by then. */
+const WINDOW_MS = 3_000;
+/** Entries that the ledger may be behind an applied run. */
+const WINDOW_ENTRIES = 50_000;
+/** Events priced before anybody else has a turn. */
+const PRICED_AT_ONCE = 2_000;
 
 interface Run {
   deps: RerateDeps;
   books: PriceBooks;
   knownAt: Instant;
-  apply: boolean;
+  request: RerateRequest;
   tally: Tally;
 }
 
-const ratePage = async (run: Run, place: PagePlace): Promise<PagePlace | null> => {
-  const { deps, tally } = run;
-  if (run.apply) await deps.untilInLedger();
-  const { page, next } = await place.read(deps.warehouse);
-  const rated = ratedOf(page);
-  const { entries, differences, unchanged } = rerate(rated, run.books, {
-    knownAt: run.knownAt,
-    postingPeriodOf: postingPeriods(deps.closedPeriods()),
-  });
-  if (run.apply && entries.length > 0) {
-    const appended = deps.backOffice.append(entries.map(ratedEntry));
-    await appended.stored;
-    await appended.durable;
-    await deps.untilInLedger();
+/** What costs otherwise than what stands. What the rater has not come to yet it will rate itself. */
+const findChanges = async (
+  { books, knownAt, tally }: Run,
+  events: readonly LeanEvent[],
+): Promise<{ changed: string[]; changes: PriceChange[] }> => {
+  const changed: string[] = [];
+  const changes: PriceChange[] = [];
+  for (const [index, event] of events.entries()) {
+    if (index % PRICED_AT_ONCE === PRICED_AT_ONCE - 1) await turn();
+    const { event_id: id, before } = event;
+    if (before === undefined) {
+      tally.notRatedYet += 1;
+      continue;
+    }
+    const change = priceAgain(event, before, { books, knownAt });
+    if (before.outcome === 'unrated' && change?.difference.cause !== 'newly_rated')
+      tally.stillUnrated += 1;
+    if (change === null) {
+      tally.unchanged += 1;
+      continue;
+    }
+    changed.push(id);
+    changes.push(change);
   }
-  tally.read += page.read;
+  return { changed, changes };
+};
+
+/** Reads what changes whole, and appends reversals and charges; those of an event are in one append. */
+const applyChanges = async (
+  { deps, books, knownAt, tally }: Run,
+  place: PagePlace,
+  changed: readonly string[],
+): Promise<void> => {
+  const postingPeriodOf = postingPeriods(deps.closedPeriods());
+  for (let from = 0; from < changed.length; from += CHANGED_AT_ONCE) {
+    const ids = changed.slice(from, from + CHANGED_AT_ONCE);
+    const rated = await readRatedEvents(deps.warehouse, place, ids);
+    const result = rerate(rated, books, { knownAt, postingPeriodOf });
+    if (result.entries.length > 0) {
+      const appended = deps.backOffice.append(result.entries.map(ratedEntry));
+      await appended.stored;
+      await appended.durable;
+    }
+    tally.unchanged += result.unchanged;
+    tally.add(result.differences, result.entries);
+  }
+};
+
+const ratePage = async (run: Run, place: PagePlace, page: LeanPage): Promise<void> => {
+  const { deps, request, tally } = run;
+  const { changed, changes } = await findChanges(run, page.events);
+  if (request.apply) await applyChanges(run, place, changed);
+  else tally.addChanges(changes, postingPeriods(deps.closedPeriods()));
+  tally.read += page.events.length + page.superseded;
   tally.superseded += page.superseded;
-  tally.notRatedYet += page.events.length - rated.length;
-  tally.unchanged += unchanged;
-  const wasUnrated = rated.filter(({ entries: [old] }) => old?.outcome === 'unrated').length;
-  const nowRated = differences
-    .filter(({ cause }) => cause === 'newly_rated')
-    .reduce((sum, row) => sum + row.events, 0);
-  tally.stillUnrated += wasUnrated - nowRated;
-  tally.add(differences, entries);
-  return next;
+};
+
+/** Providers whose books say that what they state is the price. */
+const statingIn = (books: PriceBooks): string[] => [
+  ...new Set(
+    books.books.filter((book) => book.pass_through !== undefined).map(({ provider }) => provider),
+  ),
+];
+
+/**
+ * Some pages, the next being read while one is rated. In an applied run the ledger first has all that anybody appended: what stands is
+ * what it says. Nothing that is appended after that is of a page still to come.
+ * @returns how many pages are done.
+ */
+const rateWindow = async (run: Run, places: readonly PagePlace[]): Promise<number> => {
+  const { deps, request, tally } = run;
+  if (request.apply) await deps.untilInLedger();
+  const began = performance.now();
+  const entriesBefore = tally.entries;
+  const reading = { slice: request.slice, stating: statingIn(run.books) };
+  const read = (index: number): { place: PagePlace; page: Promise<LeanPage> } | null => {
+    const place = places[index];
+    if (!place) return null;
+    const page = readLeanPage(deps.warehouse, place, reading);
+    page.catch(() => undefined);
+    return { place, page };
+  };
+  let done = 0;
+  for (let current = read(0); current !== null; ) {
+    const page = await current.page;
+    const isOver =
+      performance.now() - began > WINDOW_MS || tally.entries - entriesBefore > WINDOW_ENTRIES;
+    const next = isOver ? null : read(done + 1);
+    await ratePage(run, current.place, page);
+    done += 1;
+    current = next;
+  }
+  return done;
 };
 
 const runPages = async function* (
@@ -189,23 +176,26 @@ const runPages = async function* (
 ): AsyncGenerator<RerateStep, void, undefined> {
   const books = request.books === undefined ? deps.books() : deps.loadBooks(request.books);
   const knownAt = request.knownAt ?? books.newestKnownFrom;
-  const run: Run = { deps, books, knownAt, apply: request.apply, tally: new Tally() };
+  const run: Run = { deps, books, knownAt, request, tally: new Tally() };
+  const { tally } = run;
   await deps.untilInLedger();
   const { places, events } = await planPages(deps.warehouse, {
     slice: request.slice,
     pageEvents: deps.pageEvents ?? PAGE_EVENTS,
   });
-  const { tally } = run;
   yield { step: 'progress', events: 0, of: events };
-  for (const first of places) {
-    for (let place: PagePlace | null = first; place !== null; ) {
-      const here: PagePlace = place;
-      place = await (run.apply ? deps.runAlone(() => ratePage(run, here)) : ratePage(run, here));
-      yield { step: 'progress', events: tally.read, of: Math.max(events, tally.read) };
-    }
+  for (let at = 0; at < places.length; ) {
+    const rest = places.slice(at);
+    at += await (request.apply
+      ? deps.runAlone(() => rateWindow(run, rest))
+      : rateWindow(run, rest));
+    yield { step: 'progress', events: tally.read, of: Math.max(events, tally.read) };
   }
-  if (run.apply) await deps.untilRolledUp();
-  const report = tally.report(!run.apply, knownAt);
+  if (request.apply) {
+    await deps.untilInLedger();
+    await deps.untilRolledUp();
+  }
+  const report = tally.report(!request.apply, knownAt);
   deps.logger.info(
     { ...request.slice, ...report, differences: undefined, postings: undefined },
     'usage was rated again',
@@ -214,8 +204,8 @@ const runPages = async function* (
 };
 
 /**
- * Rates archived usage again and appends reversals and charges, each page at once: killed at any moment, a repeat goes on with what
- * is missing. One run at a time.
+ * Rates archived usage again and appends reversals and charges, those of an event at once: killed at any moment, a repeat goes on
+ * with what is missing. One run at a time.
  */
 export const createRerater = (deps: RerateDeps): Rerater => {
   let busy = false;

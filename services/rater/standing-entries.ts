@@ -1,8 +1,12 @@
 import type { RatedUsage } from '../../schemas/rated-usage.ts';
+import type { UsageEvent } from '../../schemas/usage-event.ts';
 import { toInstant } from '../platform/clock.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
-import { sqlString } from '../platform/warehouse.ts';
+import { sqlString, sqlStrings } from '../platform/warehouse.ts';
+import type { RatedEvent } from './core/rerate.ts';
 import type { StandingEntry } from './core/supersede.ts';
+import { restoredCharge } from './core/supersede.ts';
+import type { PagePlace } from './rerate-pages.ts';
 
 interface Row
   extends Omit<
@@ -79,3 +83,24 @@ export const readSuperseded = (
     warehouse,
     `(tenant, toStartOfHour(event_ts), event_id) IN (${later.map(placeOf).join(', ')})`,
   );
+
+/** Bytes that were checked when they were taken in. */
+const eventOf = (json: string): UsageEvent => (JSON.parse(json) as { data: UsageEvent }).data;
+
+/** Some events of a page whole, each with its newest charge, in the order of their ids. */
+export const readRatedEvents = async (
+  warehouse: Warehouse,
+  { hours }: PagePlace,
+  ids: readonly string[],
+): Promise<RatedEvent[]> => {
+  const which = `${hours} AND event_id IN ${sqlStrings(ids)}`;
+  const rows = await warehouse.query<{ event_id: string; event_json: string }>(
+    `SELECT event_id, event_json FROM usage_archive FINAL WHERE ${which} ORDER BY event_id`,
+  );
+  const standing = await readEntries(warehouse, `${which} AND kind = 'charge'`);
+  return rows.map(({ event_id, event_json }) => {
+    const event = eventOf(event_json);
+    const [newest] = (standing.get(event_id) ?? []).sort((a, b) => b.revision - a.revision);
+    return { event, entries: newest ? [restoredCharge(newest, event)] : [] };
+  });
+};

@@ -1,3 +1,4 @@
+import { costsGuards } from './costs.ts';
 import { disconnectGuards } from './disconnect.ts';
 import { dropinGuards } from './dropin.ts';
 import { flavoursGuards } from './flavours.ts';
@@ -22,6 +23,7 @@ export const GUARDS: readonly Guard[] = [
   ...pricingGuards,
   ...pricesOpsGuards,
   ...reconcileGuards,
+  ...costsGuards,
 ];
 
 const numbers = (from: number, to: number): number[] =>

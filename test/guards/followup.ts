@@ -82,8 +82,8 @@ export const followupGuards: readonly Guard[] = [
     name: 'superseded-charge-is-reversed',
     protects: ['case 24', 'case 29'],
     file: 'services/rater/core/supersede.ts',
-    find: 'return [reversalOf(restoredCharge(standing, later), standing.posting_period), later];',
-    replace: 'return [later];',
+    find: 'return [reversalOf(restoredCharge(standing, later), posting), charge];',
+    replace: 'return [charge];',
     test: { file: 'test/integration/supersede.test.ts', name: 'case 29 ·' },
   },
   {

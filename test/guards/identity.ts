@@ -50,8 +50,8 @@ const once: readonly Guard[] = [
     name: 'settlement-replaces-what-was-held',
     protects: ['case 31'],
     file: 'services/rater/core/supersede.ts',
-    find: 'return [reversalOf(restoredCharge(standing, later), standing.posting_period), later];',
-    replace: 'return [later];',
+    find: 'return [reversalOf(restoredCharge(standing, later), posting), charge];',
+    replace: 'return [charge];',
     test: { file: IDENTITY, name: 'case 31 ·' },
   },
   {

@@ -33,8 +33,9 @@ export const routingGuards: readonly Guard[] = [
     name: 'withheld-answer-is-an-event-too',
     protects: ['case 11'],
     file: 'services/proxy/exchange.ts',
-    find: 'await parts.journal.close(fact,',
-    replace: 'if (progress.withheld === null) await parts.journal.close(fact,',
+    find: 'const written = parts.journal.close(fact, beside);',
+    replace:
+      'const written = progress.withheld === null ? parts.journal.close(fact, beside) : null;',
     test: { file: TEST, name: 'case 11 · of a call that is answered nowhere' },
   },
   {

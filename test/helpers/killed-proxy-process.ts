@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { createPriceBooks } from '../../pricing/price-books.ts';
 import { ProcessConfigSchema } from '../../schemas/house-config.ts';
 import { TOPICS } from '../../schemas/topics.ts';
 import { systemClock } from '../../services/platform/clock.ts';
@@ -50,6 +51,7 @@ const office = await openLmdbEventLogReader({
   name: 'back-office',
   offsets: log,
 });
+const books = createPriceBooks([]);
 const proxy = await startProxy({
   config: ProcessConfigSchema.parse({ proxy: { port: 0, pressure: { disk_free_bytes_min: 0 } } })
     .proxy,
@@ -58,6 +60,7 @@ const proxy = await startProxy({
   takenOverBy: TAKEN_OVER,
   control: followControlState([office], log, systemClock),
   signals: [office],
+  books: () => books,
   pepper: houseSecret(dataDir, 'pepper'),
   resolveSecret: () => 'upstream-secret',
   clock: systemClock,

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { expect, onTestFinished } from 'vitest';
+import { createPriceBooks } from '../../pricing/price-books.ts';
 import type { Budget, BudgetSignal } from '../../schemas/budget.ts';
 import type { ControlRecord } from '../../schemas/control-record.ts';
 import { UpstreamSchema, VirtualKeySchema } from '../../schemas/control-record.ts';
@@ -178,6 +179,8 @@ export const putBudget = (log: EventLog, budget: Partial<Budget> = {}): Promise<
     },
   });
 
+const NO_BOOKS = createPriceBooks([]);
+
 /** A proxy over memory logs: `office` stands for the back office's log. */
 export const startTestProxy = async (
   over: Partial<ProxyDeps> & { office: EventLog; proxyConfig?: object },
@@ -192,6 +195,7 @@ export const startTestProxy = async (
     takenOverBy: TAKEN_OVER,
     control,
     signals: [over.office],
+    books: () => NO_BOOKS,
     pepper: PEPPER,
     resolveSecret: () => 'upstream-secret',
     clock: systemClock,

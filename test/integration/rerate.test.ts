@@ -284,12 +284,13 @@ test('a run that was killed between any two steps is taken up again, and nothing
   });
   await expect(rig.rerate(request, { pageEvents: 20, into })).rejects.toThrow('killed');
   // Killed with a page in the log that nobody has seen in the ledger.
-  let waits = 0;
-  const onWait = () => {
-    waits += 1;
-    if (waits === 7) killed();
-  };
-  await expect(rig.rerate(request, { pageEvents: 20, onWait })).rejects.toThrow('killed');
+  const cut = withAppend(rig.office, (entries) => {
+    rig.office.append(entries);
+    return killed();
+  });
+  await expect(rig.rerate(request, { pageEvents: 20, into: cut })).rejects.toThrow('killed');
+  // Killed before anything is read.
+  await expect(rig.rerate(request, { pageEvents: 20, onWait: killed })).rejects.toThrow('killed');
   const rest = await rig.rerate(request, { pageEvents: 20 });
   expect(rest.changed).toBeGreaterThan(0);
   expect(rest.changed).toBeLessThan(90);

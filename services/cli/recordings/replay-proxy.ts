@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createPriceBooks } from '../../../pricing/price-books.ts';
 import type { ControlRecord } from '../../../schemas/control-record.ts';
 import { VirtualKeySchema } from '../../../schemas/control-record.ts';
 import { decodeEnvelope, encodeEnvelope } from '../../../schemas/envelope.ts';
@@ -69,6 +70,9 @@ const readEvents = async (log: EventLog): Promise<Map<string, UsageEvent>> => {
   return events;
 };
 
+/** What is replayed is usage: nothing is priced. */
+const NO_BOOKS = createPriceBooks([]);
+
 /** Starts a proxy whose upstreams stand for the recorded hosts and all lead to the replay upstream. */
 export const startReplayProxy = async (
   hosts: readonly string[],
@@ -98,6 +102,7 @@ export const startReplayProxy = async (
     takenOverBy: TAKEN_OVER,
     control,
     signals: [log],
+    books: () => NO_BOOKS,
     pepper,
     resolveSecret: () => '',
     clock: systemClock,

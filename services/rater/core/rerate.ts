@@ -1,8 +1,13 @@
-import { addAmounts, canonicalAmount, negateAmount } from '../../../pricing/money.ts';
+import {
+  canonicalAmount,
+  formatAmount,
+  negateAmount,
+  scaledAmount,
+} from '../../../pricing/money.ts';
 import type { PriceBooks } from '../../../pricing/price-books.ts';
 import { entryId } from '../../../schemas/ids.ts';
 import type { Instant, Period } from '../../../schemas/instant.ts';
-import type { RatedUsage } from '../../../schemas/rated-usage.ts';
+import type { Charge, RatedUsage } from '../../../schemas/rated-usage.ts';
 import type { UsageEvent } from '../../../schemas/usage-event.ts';
 import { rateEvent } from './rate-event.ts';
 
@@ -33,29 +38,30 @@ export interface RerateResult {
 }
 
 /** Everything that decides an amount or how it came about; identities and revisions do not. */
-const substanceOf = (rated: RatedUsage, spell: (amount: string) => string): string =>
-  JSON.stringify([
-    rated.outcome,
-    rated.unrated_reason ?? null,
-    rated.total_usd === undefined ? null : spell(rated.total_usd),
-    rated.charges.map(({ meter, model, quantity, unit_price, amount_usd, price_id }) => [
-      meter,
-      model,
-      spell(quantity),
-      spell(unit_price),
-      spell(amount_usd),
-      price_id,
-    ]),
-  ]);
+export type Substance = Pick<RatedUsage, 'outcome' | 'unrated_reason' | 'total_usd' | 'charges'>;
 
 /** What comes back from a warehouse may spell a number otherwise than the book did: 0.50 there, 0.5 here. That is no change. */
-const isSameSubstance = (left: RatedUsage, right: RatedUsage): boolean => {
-  const asWritten = (amount: string): string => amount;
-  return (
-    substanceOf(left, asWritten) === substanceOf(right, asWritten) ||
-    substanceOf(left, canonicalAmount) === substanceOf(right, canonicalAmount)
-  );
-};
+const isSameAmount = (left: string | undefined, right: string | undefined): boolean =>
+  left === right ||
+  (left !== undefined && right !== undefined && canonicalAmount(left) === canonicalAmount(right));
+
+const isSameCharge = (left: Charge | undefined, right: Charge | undefined): boolean =>
+  left !== undefined &&
+  right !== undefined &&
+  left.price_id === right.price_id &&
+  left.meter === right.meter &&
+  left.model === right.model &&
+  isSameAmount(left.quantity, right.quantity) &&
+  isSameAmount(left.unit_price, right.unit_price) &&
+  isSameAmount(left.amount_usd, right.amount_usd);
+
+/** Whether two ratings of an event say the same, to the last digit and line. */
+export const isSameSubstance = (left: Substance, right: Substance): boolean =>
+  left.outcome === right.outcome &&
+  left.unrated_reason === right.unrated_reason &&
+  left.charges.length === right.charges.length &&
+  isSameAmount(left.total_usd, right.total_usd) &&
+  left.charges.every((charge, index) => isSameCharge(charge, right.charges[index]));
 
 /** The charge in force: the newest revision. A reversal that was written without its charge does not end it. */
 const inForce = (entries: readonly RatedUsage[]): RatedUsage | undefined =>
@@ -66,11 +72,11 @@ const inForce = (entries: readonly RatedUsage[]): RatedUsage | undefined =>
       undefined,
     );
 
-const causeOf = (before: RatedUsage, after: RatedUsage): RerateCause => {
+const causeOf = (before: Substance, after: Substance): RerateCause => {
   if (before.outcome !== after.outcome) {
     return after.outcome === 'rated' ? 'newly_rated' : 'newly_unrated';
   }
-  return (before.total_usd ?? '') === (after.total_usd ?? '') ? 'detail' : 'price';
+  return isSameAmount(before.total_usd, after.total_usd) ? 'detail' : 'price';
 };
 
 /** The reversal of an entry: the same with every quantity and amount negated. */
@@ -88,37 +94,45 @@ export const reversalOf = (charge: RatedUsage, postingPeriod: Period): RatedUsag
   ...(charge.ceiling_usd === undefined ? {} : { ceiling_usd: negateAmount(charge.ceiling_usd) }),
 });
 
-const totalOf = (rated: RatedUsage): string => rated.total_usd ?? '0';
+/** What a change of one event is, for the tenant that pays for it. */
+export const differenceOf = (
+  tenant: string,
+  before: Substance,
+  after: Substance,
+): RerateDifference => {
+  const [from, to] = [scaledAmount(before.total_usd ?? '0'), scaledAmount(after.total_usd ?? '0')];
+  return {
+    tenant,
+    cause: causeOf(before, after),
+    events: 1,
+    before_usd: formatAmount(from),
+    after_usd: formatAmount(to),
+    difference_usd: formatAmount(to - from),
+  };
+};
 
-const differenceOf = (before: RatedUsage, after: RatedUsage): RerateDifference => ({
-  tenant: after.dimensions.tenant,
-  cause: causeOf(before, after),
-  events: 1,
-  before_usd: totalOf(before),
-  after_usd: totalOf(after),
-  difference_usd: addAmounts([totalOf(after), negateAmount(totalOf(before))]),
-});
-
-/** Adds differences up by tenant and cause, sorted by both; exact, so that pages add up to the whole. */
+/** Adds differences up by tenant and cause, sorted by both; exact, so that pages add up to the whole. Refuses what an amount cannot hold. */
 export const addDifferences = (rows: Iterable<RerateDifference>): RerateDifference[] => {
-  const sums = new Map<string, RerateDifference>();
+  const sums = new Map<string, { row: RerateDifference; before: bigint; after: bigint }>();
   for (const row of rows) {
     const key = `${row.tenant} ${row.cause}`;
-    const sum = sums.get(key);
-    sums.set(
-      key,
-      sum === undefined
-        ? row
-        : {
-            ...row,
-            events: sum.events + row.events,
-            before_usd: addAmounts([sum.before_usd, row.before_usd]),
-            after_usd: addAmounts([sum.after_usd, row.after_usd]),
-            difference_usd: addAmounts([sum.difference_usd, row.difference_usd]),
-          },
-    );
+    let sum = sums.get(key);
+    if (!sum) {
+      sum = { row: { ...row, events: 0 }, before: 0n, after: 0n };
+      sums.set(key, sum);
+    }
+    sum.row.events += row.events;
+    sum.before += scaledAmount(row.before_usd);
+    sum.after += scaledAmount(row.after_usd);
   }
-  return [...sums].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, sum]) => sum);
+  return [...sums]
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map(([, { row, before, after }]) => ({
+      ...row,
+      before_usd: canonicalAmount(formatAmount(before)),
+      after_usd: canonicalAmount(formatAmount(after)),
+      difference_usd: canonicalAmount(formatAmount(after - before)),
+    }));
 };
 
 /**
@@ -149,7 +163,7 @@ export const rerate = (
         entry_id: entryId(fresh.event_id, revision, 'charge'),
         revision,
       });
-      differences.push(differenceOf(before, fresh));
+      differences.push(differenceOf(fresh.dimensions.tenant, before, fresh));
     }
   }
   return { entries, differences: addDifferences(differences), unchanged };
