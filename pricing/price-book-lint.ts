@@ -215,6 +215,10 @@ const bandName = (price: Price): string => {
     .join(' ');
 };
 
+/** The edges of context of a set; a correction may move one (272,000 itself was once taken for long), not drop it. */
+const edges = (bands: Schedule[number]['bands']): number =>
+  new Set(bands.flatMap(({ price }) => (price.when?.context ? [bandName(price)] : []))).size;
+
 /** Two prices for one band, or a single claim where a dispute has at least two; a newer set that silently drops a band of the one before. */
 const lintBands = (where: string, schedule: Schedule): string[] => {
   const problems: string[] = [];
@@ -238,8 +242,10 @@ const lintBands = (where: string, schedule: Schedule): string[] => {
         );
       }
     }
-    for (const { price } of schedule[index + 1]?.bands ?? []) {
-      if (price.when?.time !== undefined) continue; // hours come and go with a price list; the price without hours stays
+    const before = schedule[index + 1];
+    const moved = before?.validFrom === set.validFrom && edges(set.bands) >= edges(before.bands);
+    for (const { price } of before?.bands ?? []) {
+      if (price.when?.time !== undefined || (price.when?.context && moved)) continue; // hours come and go with a price list; the price without hours stays
       const open = price.valid_to === undefined || price.valid_to > set.validFrom;
       if (open && !names.includes(bandName(price))) {
         problems.push(

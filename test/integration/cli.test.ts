@@ -180,7 +180,7 @@ describe('what the command line answers without a house', () => {
       .split('\n')
       .map((text) => JSON.parse(text));
     // 900 x 0.15 + 300 x 0.075 + 211 x 0.60 = 135 + 22.5 + 126.6 = 284.1 USD per million
-    expect(priced).toMatchObject({ index: 0, total_usd: '0.0002841', book: 'openai@2' });
+    expect(priced).toMatchObject({ index: 0, total_usd: '0.0002841', book: 'openai@3' });
     expect(unpriced).toMatchObject({ index: 1, unrated: 'unknown_model' });
   });
 

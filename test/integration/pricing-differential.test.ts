@@ -179,7 +179,8 @@ describe('every shipped model against genai-prices', () => {
     for (const { reason, why, source } of listed.differences) {
       expect(Object.keys(listed.reasons)).toContain(reason);
       expect(why).not.toBe('');
-      if (reason === 'our overlay') expect(source).toMatch(/^(npm |field survey |https:)/);
+      if (reason === 'our overlay')
+        expect(source).toMatch(/^(npm |field survey |https:|BerriAI\/|anomalyco\/|release notes )/);
     }
     expect(Object.keys(listed.reasons)).toEqual(['their gap', 'our overlay', 'open conflict']);
   });

@@ -99,10 +99,16 @@ export const linesOfEntry = (
   ];
 };
 
-const contextOf = (beyond: number, overlay: PriceOverlay) =>
-  overlay.cliffs_at_or_above?.includes(beyond + 1)
-    ? { operator: '>=' as const, input_tokens: beyond + 1 }
-    : { operator: '>' as const, input_tokens: beyond };
+const contextOf = (beyond: number, overlay: PriceOverlay) => {
+  const above = beyond + 1;
+  if (overlay.cliffs_at_or_above?.includes(above)) {
+    return { operator: '>=' as const, input_tokens: above };
+  }
+  return {
+    operator: '>' as const,
+    input_tokens: overlay.cliffs_above?.includes(above) ? above : beyond,
+  };
+};
 
 const priceId = (facts: VersionFacts, marks: readonly (string | undefined)[]): string =>
   `${facts.provider}@${facts.version}/${marks.filter((mark) => mark !== undefined).join('/')}`;

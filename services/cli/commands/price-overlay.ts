@@ -35,6 +35,8 @@ export const PriceOverlaySchema = z.strictObject({
     .optional(),
   /** Cliffs that the vendor states as "at or above"; the source writes them one token lower. */
   cliffs_at_or_above: z.array(z.int().min(1)).optional(),
+  /** Cliffs that the vendor states as "more than", though the source writes them one token lower. */
+  cliffs_above: z.array(z.int().min(1)).optional(),
   /** Price keys that cannot be a price of ours, each with the reason. */
   drop: z
     .array(z.strictObject({ models: modelIds, keys: modelIds, reason: z.string().min(1) }))

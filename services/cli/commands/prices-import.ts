@@ -46,16 +46,19 @@ const aliasesAmong = (names: readonly string[]): Map<string, string> => {
   return aliases;
 };
 
-/** Models by the source's own id, with the names they are sold under; what has no certain name is left out. */
+/**
+ * Models by the source's own id, with the names they are sold under; what has no certain name is left out. What an overlay
+ * excludes is of the provider's own list: the same id of another provider is wanted where the overlay includes it.
+ */
 const namedEntries = (
-  entries: readonly Entry[],
+  { entries, included }: SourceEntries,
   overlay: PriceOverlay,
 ): { named: { entry: Entry; names: string[] }[]; skipped: ImportResult['skipped'] } => {
   const named: { entry: Entry; names: string[] }[] = [];
   const skipped: ImportResult['skipped'] = [];
   for (const entry of entries) {
     const id = String(entry['id']);
-    const excluded = overlay.exclude.find(({ model }) => model === id);
+    const excluded = included ? undefined : overlay.exclude.find(({ model }) => model === id);
     const curated = overlay.names.filter(({ model }) => model === id).flatMap((n) => n.names);
     const names = [...new Set([...equalNames(entry['match']), ...curated])];
     if (excluded) skipped.push({ model: id, reason: excluded.reason });
@@ -81,11 +84,15 @@ const isDisputed = (price: Price, stated: readonly Price[]): boolean =>
       JSON.stringify(claim.when) === JSON.stringify(price.when),
   );
 
+interface SourceEntries {
+  sourceProvider: string;
+  /** Taken from another provider, model by model. */
+  included: boolean;
+  entries: Entry[];
+}
+
 /** The entries to take: the provider's own, and those of others that the overlay includes. */
-const entriesOf = (
-  text: string,
-  overlay: PriceOverlay,
-): { sourceProvider: string; entries: Entry[] }[] => {
+const entriesOf = (text: string, overlay: PriceOverlay): SourceEntries[] => {
   const own = overlay.source_provider === undefined ? overlay.provider : overlay.source_provider;
   const all = readSourceArray(text).map(asObject);
   const modelsOf = (sourceProvider: string): Entry[] => {
@@ -95,9 +102,12 @@ const entriesOf = (
   };
   const included = (overlay.include ?? []).map(({ source_provider: sourceProvider, models }) => ({
     sourceProvider,
+    included: true,
     entries: modelsOf(sourceProvider).filter((entry) => models.includes(String(entry['id']))),
   }));
-  return own === null ? included : [{ sourceProvider: own, entries: modelsOf(own) }, ...included];
+  return own === null
+    ? included
+    : [{ sourceProvider: own, included: false, entries: modelsOf(own) }, ...included];
 };
 
 /**
@@ -111,8 +121,9 @@ export const importPriceBook = (options: ImportOptions): ImportResult => {
   const skipped: ImportResult['skipped'] = [];
   const aliases = [...overlay.aliases];
   const prices: Price[] = [];
-  for (const { sourceProvider, entries } of entriesOf(options.source, overlay)) {
-    const found = namedEntries(entries, overlay);
+  for (const listed of entriesOf(options.source, overlay)) {
+    const { sourceProvider } = listed;
+    const found = namedEntries(listed, overlay);
     skipped.push(...found.skipped);
     for (const { entry, names } of found.named) {
       const standsFor = aliasesAmong(names);

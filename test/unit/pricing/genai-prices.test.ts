@@ -24,8 +24,9 @@ const SHAPES: Record<string, Shape> = {
   reasoning: { uncached: 500, read: 0, write5m: 0, write1h: 0, text: 100, reasoning: 9000 },
   long: { uncached: 300_000, read: 0, write5m: 0, write1h: 0, text: 2000, reasoning: 10 },
   'at 200k': { uncached: 200_000, read: 0, write5m: 0, write1h: 0, text: 1, reasoning: 0 },
-  'at 272k': { uncached: 271_999, read: 0, write5m: 0, write1h: 0, text: 1, reasoning: 0 },
-  'over 272k': { uncached: 272_000, read: 0, write5m: 0, write1h: 0, text: 1, reasoning: 0 },
+  'below 272k': { uncached: 271_999, read: 0, write5m: 0, write1h: 0, text: 1, reasoning: 0 },
+  // At 272,000 itself the library takes the long price; OpenAI says more than 272K.
+  'over 272k': { uncached: 272_001, read: 0, write5m: 0, write1h: 0, text: 1, reasoning: 0 },
 };
 const ANTHROPIC_SHAPES: Record<string, Shape> = {
   written: { uncached: 10, read: 5000, write5m: 7000, write1h: 0, text: 300, reasoning: 0 },
@@ -60,7 +61,7 @@ const MODELS: [string, string][] = [
   ].map((model): [string, string] => ['openai', model]),
   ...[
     'claude-3-5-haiku-20241022',
-    'claude-sonnet-4-20250514',
+    'claude-3-7-sonnet-20250219',
     'claude-sonnet-4-5-20250929',
     'claude-haiku-4-5-20251001',
     'claude-opus-4-5-20251101',

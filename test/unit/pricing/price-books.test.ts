@@ -218,6 +218,23 @@ describe('books that are refused', () => {
     );
   });
 
+  it('but not a correction that moves the edge of a band', () => {
+    const cliff = (edge: number) =>
+      price('input_uncached', '0.000004', {
+        when: { context: { operator: '>', input_tokens: edge } },
+      });
+    const later = { version: 2, known_from: '2026-11-02T00:00:00.000Z' };
+    const corrected = (...prices: Price[]) =>
+      book(
+        prices.map((p) => ({ ...p, price_id: `${p.price_id}/2`, known_from: later.known_from })),
+        later,
+      );
+    const plain = price('input_uncached', '0.000002');
+    const before = book([...plainPrices(), cliff(199_999)]);
+    expect(problemsOf(before, corrected(plain, cliff(200_000)))).toBe('');
+    expect(problemsOf(before, corrected(plain))).toContain('leave out the band >199999');
+  });
+
   it('names every problem, not only the first', () => {
     const refused = book([
       price('input_uncached', '2'),

@@ -32,7 +32,7 @@ describe('rate FILE', () => {
       index: 0,
       // 900 x 0.15 / 1e6 + 300 x 0.075 / 1e6 + 211 x 0.60 / 1e6 = 0.000135 + 0.0000225 + 0.0001266
       total_usd: '0.0002841',
-      book: 'openai@2',
+      book: 'openai@3',
       charges: [
         {
           class: 'input_uncached',
