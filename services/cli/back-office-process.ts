@@ -154,6 +154,7 @@ const startDesk = (
   });
   const reconciler = createReconciler({
     warehouse,
+    books: pipeline.prices.current,
     clock: shared.clock,
     logger: shared.logger,
   });
@@ -190,6 +191,7 @@ const startDesk = (
       openItems: (period) => readOpenItems(warehouse, period),
       runAlone: (work) => rater.runAlone(work),
     },
+    prices: pipeline.priceWatch.books,
     pepper: pipeline.pepper,
     resolveSecret: loaded.resolveSecret,
   });

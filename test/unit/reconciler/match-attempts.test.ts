@@ -61,7 +61,9 @@ describe('causes call by call', () => {
         delta_usd: '-0.1',
       },
     ]);
-    expect(result.causes).toMatchObject([{ class: 'unexplained', amount_usd: '-0.1', count: 1 }]);
+    expect(result.causes).toMatchObject([
+      { class: 'missing_calls', explained: false, amount_usd: '-0.1', count: 1 },
+    ]);
   });
 
   it('names tokens counted in the wrong class: the same total, split otherwise', () => {
@@ -216,15 +218,19 @@ describe('the report as text', () => {
       `openai, November 2026   amounts in USD
   statement costs-2026-11.csv (sha256 aaaaaaaa…, 4 lines)
 
-  ledger                                                               1,234.50
-  unexplained   calls the provider bills and we have no event of (1)      +0.10
-  statement                                                            1,234.60
-  unexplained   OUTSIDE tolerance 0.00                                    +0.10
+  ledger                                                                             1,234.50
+  missing_calls   to decide   calls the provider bills and we have no event of (1)      +0.10
+  statement                                                                          1,234.60
+  unexplained                 OUTSIDE tolerance 0.00                                    +0.10
 
-  model                    meter    causes          ledger   statement   delta   unexplained
-  gpt-4o-mini-2024-07-18   output   unexplained   1,234.50    1,234.60   +0.10         +0.10
+  how it is known
+  missing_calls   1 call of the provider's own record, each with its id.
+  what each cause means and what to do about it: services/reconciler/discrepancies.md
 
-  1 calls agree with the provider's own record; 0 differ as their ending says; 1 differ without excuse
+  model                    meter    causes            ledger   statement   delta   unexplained
+  gpt-4o-mini-2024-07-18   output   missing_calls   1,234.50    1,234.60   +0.10         +0.10
+
+  1 calls agree with the provider's own record; 0 differ as their ending or their month says; 1 differ without excuse
   missing_event   r2   no attempt   gpt-4o-mini-2024-07-18 output   +0.1
 `,
     );
