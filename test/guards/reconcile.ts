@@ -64,7 +64,7 @@ export const reconcileGuards: readonly Guard[] = [
     file: 'services/reconciler/core/own-lines.ts',
     find: '/\\b(vat|gst|hst|pst|qst|tax|taxes',
     replace: '/(vat|gst|hst|pst|qst|tax|taxes',
-    test: { file: GUIDE, name: 'the text "taxonomy-model, something"' },
+    test: { file: GUIDE, name: 'the text "syntax checks"' },
   },
   {
     name: 'every-cause-has-its-chapter',

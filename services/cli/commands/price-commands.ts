@@ -11,8 +11,11 @@ import { addContracts } from './price-contracts.ts';
 import type { FolderOptions } from './price-folders.ts';
 import { pricesOf, withPriceFolders } from './price-folders.ts';
 import { addPriceReview } from './price-review.ts';
+import { showRules } from './price-rules.ts';
 import type { PriceFilter } from './prices.ts';
 import { listPrices, showPrices } from './prices.ts';
+import { addPricesAllocate } from './prices-allocate.ts';
+import { addPricesCommitments } from './prices-commitments.ts';
 import { rateFile } from './rate.ts';
 import { writeRateLines } from './rate-output.ts';
 
@@ -78,7 +81,10 @@ const show = (options: PriceFilter & TimeOptions & { account?: string }): number
   const { account } = options;
   const loaded = pricesOf(options);
   const filter = filterOf(options);
-  if (account === undefined) return printObjects(showPrices(loaded.books, filter), options);
+  if (account === undefined) {
+    const rows = [...showPrices(loaded.books, filter), ...showRules(loaded.books, filter)];
+    return printObjects(rows, options);
+  }
   const asOf = filter.asOf ?? new Date().toISOString();
   return printObjects(showAgreedPrices(loaded, account, { ...filter, asOf }), options);
 };
@@ -99,6 +105,8 @@ export const addPriceCommands: AddCommands = (program, run) => {
     );
   addPriceReview(prices, run);
   addContracts(prices, run);
+  addPricesAllocate(prices, run);
+  addPricesCommitments(prices, run);
   withPriceFolders(program.command('rate <file>'))
     .description(
       'what would this usage cost? one JSON object a line: provider, model, at, account?, tier?, geo?, classes, units',

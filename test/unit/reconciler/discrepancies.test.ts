@@ -193,6 +193,7 @@ describe('case 95 · no cause eats a fault', () => {
     ['Tax credit', -1, 'credit', true],
     ['Promotional credit', -1, 'credit', true],
     ['taxonomy-model, something', 1, null, null],
+    ['syntax checks', 1, null, null],
     ['coffee machine', 1, null, null],
     // Bought, not given back.
     ['Credit purchase', 1, null, null],
