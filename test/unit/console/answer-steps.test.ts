@@ -11,9 +11,8 @@ const ask = async (work: () => AsyncGenerator<unknown>) => {
   const logger = createLogger('test', 'silent');
   server.post('/work', (_request, reply) => answerSteps(reply, work(), { what: 'work', logger }));
   onTestFinished(() => server.close());
-  await server.listen({ port: 0, host: '127.0.0.1' });
-  const [address] = server.addresses();
-  const socket = connect(address?.port ?? 0, '127.0.0.1');
+  const url = new URL(await server.listen({ port: 0, host: '127.0.0.1' }));
+  const socket = connect(Number.parseInt(url.port, 10), url.hostname);
   onTestFinished(() => void socket.destroy());
   socket.write('POST /work HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n');
   return { server, socket };
