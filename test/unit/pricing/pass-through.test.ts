@@ -74,7 +74,7 @@ describe('a call that costs what its provider says', () => {
     expect(rate(usd('0'))).toMatchObject({ outcome: 'rated', charges: [], total_usd: '0' });
   });
 
-  it('is unrated where the cost has more than 12 places of a dollar: it is never rounded', () => {
+  it('is unrated where the cost has more than 12 places of a dollar and no rule rounds it', () => {
     expect(rate(usd('0.0076509169000000005'))).toMatchObject({
       outcome: 'unrated',
       unrated_reason: 'precision',
