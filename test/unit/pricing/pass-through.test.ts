@@ -88,6 +88,26 @@ describe('a call that costs what its provider says', () => {
     expect(rate(usd('99999999999999999999')).total_usd).toBe('99999999999999999999');
   });
 
+  it('is rounded to 12 places of a dollar, half to even, where the rule says so', () => {
+    const rounding = createPriceBooks([
+      first,
+      second({ pass_through: [rule({ rounding: 'half_even' })] }),
+    ]);
+    const total = (cost: string) => rate(usd(cost), LATER, rounding).total_usd;
+    expect(total('0.0076509169000000005')).toBe('0.0076509169'); // what a float makes of 0.0076509169
+    expect(total('0.1234567890125')).toBe('0.123456789012'); // a tie: to the even 2
+    expect(total('0.1234567890135')).toBe('0.123456789014'); // a tie: to the even 4
+    expect(total('0.12345678901250001')).toBe('0.123456789013');
+    expect(total('0.9999999999999')).toBe('1');
+    expect(total('0.123456789012')).toBe('0.123456789012');
+    const [charge] = rate(usd('0.0076509169000000005'), LATER, rounding).charges;
+    expect([charge?.quantity, charge?.amount_usd]).toEqual(['7650.9169', '0.0076509169']);
+    expect(rate(usd('0.0000000000004'), LATER, rounding)).toMatchObject({
+      charges: [],
+      total_usd: '0',
+    });
+  });
+
   it('needs no price and no name of the model, nor any tokens', () => {
     expect(rate({ model: 'model-of-tomorrow', ...usd('0.25') }).total_usd).toBe('0.25');
     expect(rate({ classes: {}, ...usd('0.04') }).total_usd).toBe('0.04');
