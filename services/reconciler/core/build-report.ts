@@ -16,7 +16,7 @@ import type { PricedLedger } from './prove-causes.ts';
 import { proveCauses } from './prove-causes.ts';
 import type { CellReport, ReconciliationReport } from './report.ts';
 import type { CellFacts } from './variance.ts';
-import { explainCell, nameOfDifference } from './variance.ts';
+import { explainCell, nameOfCall, nameOfDifference } from './variance.ts';
 
 export interface ReconciliationInput {
   readonly run_id: string;
@@ -189,11 +189,30 @@ const explainCells = (facts: readonly CellFacts[], matching: MatchResult | null)
 const totalOf = (cells: readonly CellReport[], pick: (cell: CellReport) => string): bigint =>
   cells.reduce((sum, cell) => sum + scaledAmount(pick(cell)), 0n);
 
-const totals = (cells: readonly CellReport[], toleranceUsd: string) => {
-  const off = cells.reduce((sum, cell) => {
-    const amount = scaledAmount(cell.unexplained_usd);
-    return sum + (amount < 0n ? -amount : amount);
-  }, 0n);
+const magnitude = (amount: bigint): bigint => (amount < 0n ? -amount : amount);
+
+/** Money of one cell that needs somebody: faults of single calls without their signs, and what else there is, net. */
+const offBy = (cell: CellReport, contributions: readonly CellContribution[]): bigint => {
+  let net = scaledAmount(cell.unexplained_usd);
+  let ofCalls = 0n;
+  for (const part of contributions) {
+    if (nameOfCall(part).explained) continue;
+    net -= part.amount;
+    ofCalls += magnitude(part.amount);
+  }
+  return ofCalls + magnitude(net);
+};
+
+const totals = (
+  cells: readonly CellReport[],
+  matching: MatchResult | null,
+  toleranceUsd: string,
+) => {
+  const contributions = matching && groupContributions(matching);
+  const off = cells.reduce(
+    (sum, cell) => sum + offBy(cell, contributions?.get(cellKey(cell)) ?? []),
+    0n,
+  );
   return {
     ledger_usd: formatAmount(totalOf(cells, (cell) => cell.ledger_usd)),
     statement_usd: formatAmount(totalOf(cells, (cell) => cell.statement_usd)),
@@ -236,7 +255,7 @@ export const buildReport = (input: ReconciliationInput): ReconciliationReport =>
     statements: input.statements.files
       .filter((file) => used.has(file.statement_id))
       .map(({ statement_id, file_name, lines }) => ({ statement_id, file_name, lines })),
-    ...totals(cells, input.tolerance_usd),
+    ...totals(cells, matching, input.tolerance_usd),
     causes: totalCauses(cells, matching),
     cells,
     unmapped: listUnmapped(sums),

@@ -34,7 +34,7 @@ export interface ReconciliationReport {
   delta_usd: string;
   explained_usd: string;
   unexplained_usd: string;
-  /** Sum of the cells' unexplained amounts without their signs: two faults do not cancel. This is held against the tolerance. */
+  /** Sum of the cells' unexplained amounts, and of single calls within a cell, without their signs: two faults do not cancel. This is held against the tolerance. */
   unexplained_abs_usd: string;
   within_tolerance: boolean;
   causes: Cause[];

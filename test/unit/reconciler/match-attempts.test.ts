@@ -24,6 +24,34 @@ describe('causes call by call', () => {
     expect(result).toMatchObject({ delta_usd: '0.2', unexplained_usd: '0.2', explained_usd: '0' });
   });
 
+  it('does not let a call they invent cancel one they leave out', () => {
+    // Of one meter: +0.1 for r2, which we never saw, and -0.1 for r1, which they do not bill.
+    const result = ofCalls([charge('r1', 'output_text')], [item('r2', 'output_text')]);
+    expect(result.attempts).toMatchObject({ faults: 2 });
+    expect(result).toMatchObject({
+      delta_usd: '0',
+      unexplained_usd: '0',
+      unexplained_abs_usd: '0.2',
+      within_tolerance: false,
+    });
+  });
+
+  it('does not let two calls with faults of one name cancel', () => {
+    // r1 is 0.05 too much, r2 0.05 too little.
+    const result = ofCalls(
+      [charge('r1', 'output_text'), charge('r2', 'output_text')],
+      [
+        item('r1', 'output_text', { quantity: '15', amount_usd: '0.15' }),
+        item('r2', 'output_text', { quantity: '5', amount_usd: '0.05' }),
+      ],
+    );
+    expect(result).toMatchObject({
+      delta_usd: '0',
+      unexplained_abs_usd: '0.1',
+      within_tolerance: false,
+    });
+  });
+
   it('names a call we charge and they do not bill', () => {
     const result = ofCalls([charge('r1', 'output_text')], []);
     expect(result.attempts?.differences).toMatchObject([
