@@ -242,8 +242,15 @@ const readSums = async (key: string, view: string): Promise<Sums> => {
   return Object.fromEntries(rows.map((row) => [row.key, row.usd]));
 };
 
+const readTotal = async (): Promise<string> => {
+  const [row] = await warehouse.query<{ usd: string }>(
+    'SELECT toString(sum(amount_usd)) AS usd FROM charges',
+  );
+  return row?.usd ?? '';
+};
+
 const readSpend = async () => ({
-  total: (await readSums("'all'", 'charges')).all,
+  total: await readTotal(),
   charges: await readSums('tenant', 'charges'),
   hourly: await readSums('tenant', 'spend_hourly'),
   daily: await readSums("concat(tenant, ' ', toString(day))", 'spend_daily'),
