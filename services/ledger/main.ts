@@ -85,6 +85,7 @@ const usageFact = (record: Consumed<'usageEvent'>): Fact => {
     eventTs: data.event_ts,
     place,
     json,
+    bytes: record.bytes.length,
     row: usageRow(data, { json, hash, place }),
     problem: instants.every(isStorableInstant)
       ? null
@@ -102,6 +103,7 @@ const entryFact = (record: Consumed<'ratedUsage'>): Fact => {
     eventTs: data.event_ts,
     place: placeOf(record),
     json: textOf(record.bytes),
+    bytes: record.bytes.length,
     row: entryRow(data, hash),
     problem: checkEntry(data),
   };
