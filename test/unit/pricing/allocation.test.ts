@@ -4,9 +4,8 @@ import { addAmounts } from '../../../pricing/money.ts';
 import { createPriceBooks } from '../../../pricing/price-books.ts';
 import { rateUsage } from '../../../pricing/rate-usage.ts';
 import { PriceBookSchema } from '../../../schemas/price-book.ts';
-import { loadPriceBooks } from '../../../services/platform/price-books.ts';
 import { rerate } from '../../../services/rater/core/rerate.ts';
-import { usageEvent } from './pricing-fixtures.ts';
+import { book, plainPrices, usageEvent } from './pricing-fixtures.ts';
 
 const about = {
   provider: 'own-gpus',
@@ -128,7 +127,7 @@ describe('the version of a book made from it', () => {
         classes,
       }),
     );
-    const unpriced = loadPriceBooks();
+    const unpriced = createPriceBooks([book(plainPrices())]);
     const before = calls.map((event) => ({
       event,
       entries: [rateUsage(event, unpriced, { knownAt: unpriced.newestKnownFrom })],
@@ -142,14 +141,4 @@ describe('the version of a book made from it', () => {
     expect(addAmounts([charged, allocation.remainder_usd])).toBe('100');
     expect(differences).toMatchObject([{ cause: 'newly_rated', events: 2, after_usd: charged }]);
   });
-});
-
-it('the example of a book for own machines loads, and sells by the token and by the GPU hour', () => {
-  const books = loadPriceBooks('deploy/examples/price-books');
-  const rate = (model: string, rest: object) =>
-    rateUsage(usageEvent({ provider: 'own-gpus', model, tier: 'default', ...rest }), books, {
-      knownAt: books.newestKnownFrom,
-    }).total_usd;
-  expect(rate('llama-by-token', {})).toBe('0.00028'); // 1000 x 0.2 / 1e6 + 100 x 0.8 / 1e6
-  expect(rate('llama-by-hour', { classes: {}, units: { gpu_hours: '1.5' } })).toBe('3.75'); // 1.5 x 2.5
 });
