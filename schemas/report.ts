@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { NameSchema } from './ids.ts';
-import { InstantSchema, PeriodSchema } from './instant.ts';
+import { BoundInstantSchema, InstantSchema, PeriodSchema } from './instant.ts';
 import { DIMENSIONS } from './words.ts';
 
 /** What a report may be grouped by. `day` and `period` are those of the instant that decides the price. */
@@ -26,8 +26,8 @@ export type ReportGrouping = z.infer<typeof ReportGroupingSchema>;
 export const ReportSliceSchema = z
   .strictObject({
     period: PeriodSchema.optional(),
-    from: InstantSchema.optional(),
-    to: InstantSchema.optional(),
+    from: BoundInstantSchema.optional(),
+    to: BoundInstantSchema.optional(),
     tenant: NameSchema.optional(),
     provider: NameSchema.optional(),
     /** The model that answered or that was asked for. */
@@ -158,7 +158,7 @@ export const ReportRequestSchema = z.strictObject({
   by: ReportGroupingsSchema,
   /** When the newest book was published where left out. */
   known_at: InstantSchema.optional(),
-  arrived_by: InstantSchema.optional(),
+  arrived_by: BoundInstantSchema.optional(),
   up_to: z.array(LogExtentSchema).max(10_000).optional(),
 });
 export type ReportRequest = z.infer<typeof ReportRequestSchema>;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { ReportRecipeSchema } from '../../../schemas/report.ts';
+import { ReportRecipeSchema, ReportSliceSchema } from '../../../schemas/report.ts';
 import { pinPrices } from '../../../services/rater/core/report-books.ts';
 import { book, price } from '../pricing/pricing-fixtures.ts';
 
@@ -41,3 +41,17 @@ it.each(['books', 'contracts', 'logs'] as const)(
     expect(doubled.error?.issues).toMatchObject([{ path: [list] }]);
   },
 );
+
+it.each([
+  '2026-02-31T00:00:00.000Z', // the warehouse refuses it
+  '2026-13-01T00:00:00.000Z',
+  'yesterday',
+  '0000-01-01T00:00:00.000Z', // the warehouse reads the year 0 as this year
+])('refuses the bound %s of a slice', (from) => {
+  expect(ReportSliceSchema.safeParse({ from }).success).toBe(false);
+});
+
+it('takes the last day of February', () => {
+  const from = '2028-02-29T23:59:59.999Z';
+  expect(ReportSliceSchema.safeParse({ from }).success).toBe(true);
+});
