@@ -183,7 +183,7 @@ describe('allowances', () => {
     })
     .map(({ models, ...rest }) => ({
       ...rest,
-      ...(models === undefined ? {} : { models }),
+      ...(models === undefined ? {} : { models: [...models] }),
       meter: 'web_search_requests',
       source: 'https://example.test/free',
       retrieved_at: '2026-11-01',
