@@ -83,8 +83,7 @@ const usageFact = (record: Consumed<'usageEvent'>): Fact => {
     hash,
     tenant: data.dimensions.tenant,
     eventTs: data.event_ts,
-    place,
-    json,
+    ...{ place, json, bytes: record.bytes.length },
     row: usageRow(data, { json, hash, place }),
     problem: instants.every(isStorableInstant)
       ? null
@@ -101,7 +100,7 @@ const entryFact = (record: Consumed<'ratedUsage'>): Fact => {
     tenant: data.dimensions.tenant,
     eventTs: data.event_ts,
     place: placeOf(record),
-    json: textOf(record.bytes),
+    ...{ json: textOf(record.bytes), bytes: record.bytes.length },
     row: entryRow(data, hash),
     problem: checkEntry(data),
   };
