@@ -186,8 +186,8 @@ const bookGuards: readonly Guard[] = [
     name: 'a-change-beyond-measure-is-flagged',
     protects: ['case 89'],
     file: 'services/cli/commands/price-diff.ts',
-    find: "return far ? `beyond ${options.flagBeyondPercent} %` : '';",
-    replace: "return far ? '' : '';",
+    find: 'if (far) flags.push(`beyond ${options.flagBeyondPercent} %`);',
+    replace: '',
     test: { file: CASES, name: 'case 89 ·' },
   },
   {

@@ -110,7 +110,15 @@ test('allocated again for the same month, the second bill takes the place of the
   expect(second.stderr).toContain(
     'of 0.8708 USD the usage is charged 0.8708; 0 no price of 12 places can express\ndraft ',
   );
+  expect(second.stderr).toContain(
+    `reckoner prices approve --provider own --books ${own.books} --by NAME --yes\n`,
+  );
+  expect(second.stderr).not.toContain('warning');
   expect((await own.approve()).code).toBe(0);
+  const third = await own.allocate('--bill-usd', '1', '--classes', 'input_uncached=7777');
+  expect(third.stderr).toContain(
+    'warning: other meters of llama keep their price in 2024-10: output_text\n',
+  );
   const rated = await own.rate();
   expect(sumOf(rated.slice(0, 7).map((row) => row.total_usd))).toBe(exact('0.8708'));
   expect(JSON.parse(readFileSync(join(own.books, 'own/0002.json'), 'utf8'))).toMatchObject({

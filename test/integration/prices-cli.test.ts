@@ -147,6 +147,46 @@ test('two approvals: neither by who prepared it, nor twice by the same person, a
   expect(await own.totals()).toEqual(['3', '3']);
 });
 
+test('a term that names a model by an alias is refused, with the name to write', {
+  timeout: 120_000,
+}, async () => {
+  const own = house(1);
+  const aliases = [{ alias: 'llama-latest', model: 'llama', source: 'internal memo 8' }];
+  own.put('books/own/0001.json', { ...draft('0.000002'), aliases });
+  const named = (model: string) => ({
+    ...contract,
+    prices: [{ ...contract.prices[0], models: [model] }],
+  });
+  own.put('contracts/racks/0001.draft.json', named('llama-latest'));
+  const problem = 'racks@1: term half names llama-latest, which is an alias of llama; write that';
+  const refused = await own.run(...approveContract, '--yes');
+  expect([refused.code, refused.stdout]).toEqual([2, '']);
+  expect(refused.stderr).toContain(problem);
+  expect((await own.run('prices', 'contracts', 'lint')).stderr).toContain(problem);
+  own.put('contracts/racks/0001.draft.json', named('llama'));
+  expect((await own.run(...approveContract, '--yes')).code).toBe(0);
+  expect(await own.totals()).toEqual(['2', '1']);
+});
+
+test('`prices diff` says what `approve` will refuse, and `approve` without a draft where one is expected', {
+  timeout: 120_000,
+}, async () => {
+  const own = house(1);
+  own.put('books/own/0001.draft.json', draft('0.60'));
+  const shown = await own.run('prices', 'diff', '--provider', 'own');
+  expect(shown.stdout).toContain('above the plausible 0.001');
+  expect(shown.stderr).toContain('2 added, 0 changed, 0 removed, 1 to look at');
+  expect(shown.stderr).toMatch(
+    /approve will refuse this draft: .*0\.60 USD for one of input_uncached/s,
+  );
+  own.put('books/own/0001.json', draft('0.000002'));
+  const none = await own.run(...approveBook('ann'));
+  expect(none.stderr).toMatch(
+    /own has no draft in the folder .*books: expected .*0002\.draft\.json/,
+  );
+  expect(none.stderr).not.toContain('prices import');
+});
+
 test('books that cannot be trusted: `config check` says every problem and where, and refuses', {
   timeout: 120_000,
 }, async () => {

@@ -69,17 +69,43 @@ const checkTogether = (versions: readonly ContractBook[]): void => {
   }
 };
 
+/** Terms that name a model by an alias: terms hold for models, whatever name a call used, so such a term would do nothing. */
+const aliasTerms = (contract: ContractBook, books: PriceBooks): string[] => {
+  const own = books.books.filter(({ provider }) => provider === contract.provider);
+  const models = new Set(own.flatMap(({ prices }) => prices.map(({ model }) => model)));
+  const aliases = new Map(own.flatMap((b) => b.aliases.map((a) => [a.alias, a.model])));
+  return contract.prices.flatMap((price) =>
+    (price.models ?? [])
+      .filter((name) => !models.has(name) && aliases.has(name))
+      .map(
+        (name) =>
+          `${contract.contract}@${contract.version}: term ${price.id} names ${name}, which is an alias of ${aliases.get(name)}; write that`,
+      ),
+  );
+};
+
+const refuseAliases = (contract: ContractBook, books: PriceBooks): void => {
+  const named = aliasTerms(contract, books);
+  if (named.length > 0) throw invalid(`${named.join('\n')}.`);
+};
+
 /** Terms that can never apply: nothing is refused for it, since a book may come later. */
 const idleTerms = (contract: ContractBook, books: PriceBooks): string[] => {
   const name = `${contract.contract}@${contract.version}`;
   const book = books.books.filter(({ provider }) => provider === contract.provider);
   if (book.length === 0) return [`${name}: no book prices provider ${contract.provider}`];
-  const models = new Set(book.flatMap(({ prices }) => prices.map(({ model }) => model)));
-  return contract.prices.flatMap((price) =>
+  const known = new Set(
+    book.flatMap(({ prices, aliases }) => [
+      ...prices.map(({ model }) => model),
+      ...aliases.map(({ alias }) => alias),
+    ]),
+  );
+  const unknown = contract.prices.flatMap((price) =>
     (price.models ?? [])
-      .filter((model) => !models.has(model))
+      .filter((model) => !known.has(model))
       .map((model) => `${name}: term ${price.id} names model ${model}, which no book prices`),
   );
+  return [...unknown, ...aliasTerms(contract, books)];
 };
 
 const COLUMNS = [
@@ -117,6 +143,7 @@ const lint = (options: ContractOptions, now: string): number => {
     const found = readDraft(directory, name, now);
     if (!found) continue;
     checkTogether([...versionsOf(directory, name), found.draft]);
+    refuseAliases(found.draft, books);
     all.push(found.draft);
   }
   for (const idle of all.flatMap((contract) => idleTerms(contract, books))) say(`warning: ${idle}`);
@@ -143,10 +170,10 @@ const approve = (options: ContractOptions, now: string): number => {
   );
   const book: ContractBook = { ...draft, approved };
   checkTogether([...versionsOf(directory, contract), book]);
+  const { books } = pricesOf({ ...options, contracts: directory });
+  refuseAliases(book, books);
   printRows(COLUMNS, rowsOf(book), options);
-  for (const idle of idleTerms(book, pricesOf({ ...options, contracts: directory }).books)) {
-    say(`warning: ${idle}`);
-  }
+  for (const idle of idleTerms(book, books)) say(`warning: ${idle}`);
   if (!options.yes) {
     say(`dry run: nothing was published; add --yes to approve ${what}`);
     return EXIT.differences;

@@ -1,5 +1,6 @@
 import { activePrices, groupBy, setKey } from '../../../pricing/active-prices.ts';
 import { Money } from '../../../pricing/money.ts';
+import { ceilingOf } from '../../../pricing/price-book-lint.ts';
 import { timeBandName } from '../../../pricing/time-band.ts';
 import type { Price, PriceBook } from '../../../schemas/price-book.ts';
 import type { PriceChange } from './price-change.ts';
@@ -30,17 +31,44 @@ const percentOf = (before: string, after: string): string =>
 
 const flagOf = (change: PriceChange, price: Price, options: DiffOptions): string => {
   if (price.claim !== undefined) return `claim: ${price.claim}`;
-  if (change.kind !== 'removed' && price.valid_from > options.now) {
-    return `waits until ${price.valid_from.slice(0, 10)}`;
-  }
   if (change.kind === 'removed') {
     return options.restated?.has(setKey(price))
       ? 'replaced by what is stated with it'
       : 'stays in force until it is ended by hand';
   }
+  const flags: string[] = [];
+  const ceiling = ceilingOf(price.meter);
+  if (new Money(price.unit_price).gt(ceiling)) flags.push(`above the plausible ${ceiling}`);
+  if (price.valid_from > options.now) flags.push(`waits until ${price.valid_from.slice(0, 10)}`);
   const far =
     change.percent !== '' && new Money(change.percent).abs().gt(options.flagBeyondPercent);
-  return far ? `beyond ${options.flagBeyondPercent} %` : '';
+  if (far) flags.push(`beyond ${options.flagBeyondPercent} %`);
+  return flags.join(', ');
+};
+
+const subjectKey = (price: Price): string =>
+  JSON.stringify([price.model, price.meter, conditionsOf(price)]);
+
+/**
+ * Which price of the same model, meter and conditions a new one takes over from at its `valid_from`; one that ends just then counts. A
+ * price "from a date on" replaces nothing, so without this a slip in it would look like a meter that never had a price.
+ */
+const pricesBefore = (
+  active: readonly Price[],
+  candidate: readonly Price[],
+  restated: ReadonlySet<string>,
+): ((price: Price) => Price | undefined) => {
+  const standing = active.filter((price) => !restated.has(setKey(price)));
+  const subjects = groupBy(
+    [...standing, ...candidate].filter(({ claim }) => claim === undefined),
+    subjectKey,
+  );
+  return (price) =>
+    (subjects.get(subjectKey(price)) ?? [])
+      .filter(({ valid_from: from }) => from < price.valid_from)
+      .filter(({ valid_to: to }) => to === undefined || to >= price.valid_from)
+      .sort((left, right) => (left.valid_from < right.valid_from ? -1 : 1))
+      .at(-1);
 };
 
 export interface DiffOptions {
@@ -87,13 +115,15 @@ export const diffPrices = (
   candidate: readonly Price[],
   given: DiffOptions,
 ): PriceChange[] => {
-  const options = { ...given, restated: new Set(candidate.map(setKey)) };
+  const restated = new Set(candidate.map(setKey));
+  const options = { ...given, restated };
+  const priceBefore = pricesBefore(active, candidate, restated);
   const before = new Map(active.map((price) => [lineKey(price), price]));
   const after = new Set(candidate.map(lineKey));
   return [
     ...candidate.flatMap((price) => {
       const old = before.get(lineKey(price));
-      if (!old) return changeOf('added', undefined, price, options);
+      if (!old) return changeOf('added', priceBefore(price), price, options);
       return says(old) === says(price) ? [] : changeOf('changed', old, price, options);
     }),
     ...active

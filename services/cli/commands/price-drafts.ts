@@ -95,6 +95,18 @@ const asKnownFrom = (
   approved,
 });
 
+/** What the lint says of a draft together with every version before it; null where it finds nothing. */
+export const refusalOf = (directory: string, draft: PriceBook, now: string): string | null => {
+  const book = asKnownFrom(draft, now, undefined);
+  try {
+    createPriceBooks([...publishedVersions(directory, draft.provider), book]);
+    return null;
+  } catch (error) {
+    if (error instanceof PriceBookError) return error.message;
+    throw error;
+  }
+};
+
 /**
  * What approving the draft would publish, with the approvals it has then: checked together with every version before it. Throws
  * ReckonerError PRICE_BOOK_INVALID when there is no draft, when one person would be both pairs of eyes, or when the lint refuses it.
@@ -106,8 +118,12 @@ export const prepareApproval = (
 ): PriceBook => {
   const draft = readDraft(directory, provider);
   if (!draft) {
+    const next = publishedVersions(directory, provider).length + 1;
+    const or = hasOverlay(directory, provider)
+      ? `, or run reckoner prices import --provider ${provider} first`
+      : '';
     throw invalid(
-      `${provider} has no draft; run reckoner prices import --provider ${provider} first.`,
+      `${provider} has no draft in the folder ${directory}: expected ${draftPath(directory, provider, next)}. Write it by hand${or}.`,
     );
   }
   const approved = approvalsWith(
@@ -118,14 +134,9 @@ export const prepareApproval = (
     },
     approval,
   );
-  const book = asKnownFrom(draft, approval.now, approved);
-  try {
-    createPriceBooks([...publishedVersions(directory, provider), book]);
-  } catch (error) {
-    if (error instanceof PriceBookError) throw invalid(error.message);
-    throw error;
-  }
-  return book;
+  const refusal = refusalOf(directory, draft, approval.now);
+  if (refusal !== null) throw invalid(refusal);
+  return asKnownFrom(draft, approval.now, approved);
 };
 
 /** Publishes the text of a version: the numbered file appears whole or not at all, then the draft goes. */

@@ -31,6 +31,15 @@ export const pricesOf = (options: FolderOptions): LoadedPriceBooks => {
 export const workFolder = (options: FolderOptions): string =>
   options.books ?? configOf(options).priceFolders.books ?? SHIPPED_BOOKS;
 
+/** The command that publishes a draft, with the folder and configuration that were given. */
+export const approveCommand = (provider: string, { books, config }: FolderOptions): string =>
+  [
+    `reckoner prices approve --provider ${provider}`,
+    ...(books === undefined ? [] : [`--books ${books}`]),
+    ...(config === undefined ? [] : [`-c ${config}`]),
+    '--by NAME --yes',
+  ].join(' ');
+
 export const pricesConfig = (options: FolderOptions): ProcessConfig['prices'] =>
   configOf(options).config.process.prices;
 

@@ -18,11 +18,17 @@ import {
   publishedVersions,
   readDraft,
   readOverlay,
+  refusalOf,
   writeDraft,
 } from './price-drafts.ts';
-import { pricesConfig, workFolder } from './price-folders.ts';
+import { approveCommand, pricesConfig, workFolder } from './price-folders.ts';
 import { diffRules } from './price-rule-diff.ts';
 import { importPriceBook } from './prices-import.ts';
+
+/** Options with the folder that is worked on, and the command that would publish a draft there. */
+interface ReviewWork extends ReviewOptions {
+  approveCommand: string;
+}
 
 interface ReviewOptions extends OutputOptions {
   config?: string;
@@ -113,7 +119,7 @@ const diffOf = (options: ReviewOptions, now: string, candidate: PriceBook): Pric
   ];
 };
 
-const importDraft = (options: ReviewOptions, now: string): number => {
+const importDraft = (options: ReviewWork, now: string): number => {
   const versions = publishedVersions(options.books, options.provider);
   const candidate = candidateOf(options, now, versions.length + 1);
   const changes = diffOf(options, now, candidate);
@@ -124,9 +130,7 @@ const importDraft = (options: ReviewOptions, now: string): number => {
     return changes.length === 0 ? EXIT.ok : EXIT.differences;
   }
   const path = writeDraft(options.books, { ...draft, prepared_by: options.by });
-  say(
-    `draft ${path}: it prices nothing until reckoner prices approve --provider ${options.provider} --by NAME --yes`,
-  );
+  say(`draft ${path}: it prices nothing until ${options.approveCommand}`);
   return EXIT.differences;
 };
 
@@ -173,11 +177,14 @@ const showDraft = (options: ReviewOptions, now: string): number => {
   }
   const sets = diffOf(options, now, draft).filter(({ kind }) => kind !== 'removed');
   printChanges(sets, options);
+  const refusal = refusalOf(options.books, draft, now);
+  if (refusal !== null) say(`approve will refuse this draft: ${refusal}`);
   return EXIT.differences;
 };
 
-const inFolder = (options: ReviewOptions): ReviewOptions => ({
+const inFolder = (options: ReviewOptions): ReviewWork => ({
   ...options,
+  approveCommand: approveCommand(options.provider, options),
   books: workFolder(options),
 });
 

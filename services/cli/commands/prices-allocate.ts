@@ -2,18 +2,21 @@ import { createReadStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
+import { activePrices } from '../../../pricing/active-prices.ts';
 import { allocateBill, allocatedBook, billOf } from '../../../pricing/allocation.ts';
 import { formatScaled, parseScaled, widen } from '../../../pricing/scaled-decimal.ts';
+import type { PriceBook } from '../../../schemas/price-book.ts';
 import type { Meter } from '../../../schemas/words.ts';
 import { MeterSchema } from '../../../schemas/words.ts';
 import { ReckonerError } from '../../platform/errors.ts';
 import { EXIT } from '../run-process.ts';
 import type { OutputOptions, Run } from './command-kit.ts';
-import { printRows } from './command-kit.ts';
+import { configOf, configOption, printRows } from './command-kit.ts';
 import { publishedVersions, writeDraft } from './price-drafts.ts';
+import type { FolderOptions } from './price-folders.ts';
+import { approveCommand } from './price-folders.ts';
 
-interface AllocateOptions extends OutputOptions {
-  books: string;
+interface AllocateOptions extends OutputOptions, FolderOptions {
   provider: string;
   model: string;
   month: string;
@@ -97,8 +100,36 @@ const bill = (options: AllocateOptions): { usd: string; source: string } => {
   };
 };
 
+/** Never the shipped folder: what is allocated are prices of one's own. */
+const ownFolder = (options: AllocateOptions): string => {
+  const folder = options.books ?? configOf(options).priceFolders.books;
+  if (folder !== undefined) return folder;
+  throw new ReckonerError(
+    'CONFIG_INVALID',
+    'No folder of your own price books is named. Give it with --books DIR, or set process.prices.books and give the configuration with -c.',
+  );
+};
+
+/** Meters of the model that another price goes on pricing in the month: the bill would be charged, and they beside it. */
+const metersKept = (published: readonly PriceBook[], allocated: PriceBook): string[] => {
+  const [first] = allocated.prices;
+  if (first === undefined) return [];
+  const priced = new Set(allocated.prices.map(({ meter }) => meter));
+  const kept = activePrices(published).filter(
+    (price) =>
+      price.model === first.model &&
+      price.claim === undefined &&
+      !priced.has(price.meter) &&
+      price.valid_from < (first.valid_to ?? price.valid_from) &&
+      (price.valid_to === undefined || price.valid_to > first.valid_from),
+  );
+  return [...new Set(kept.map(({ meter }) => meter))].sort();
+};
+
 const allocate = async (options: AllocateOptions, now: string): Promise<number> => {
-  const { provider, model, month, books: directory } = options;
+  const { provider, model, month } = options;
+  const directory = ownFolder(options);
+  const published = publishedVersions(directory, provider);
   const quantities = await usageOf(options);
   try {
     const { usd, source } = bill(options);
@@ -111,7 +142,7 @@ const allocate = async (options: AllocateOptions, now: string): Promise<number> 
       provider,
       model,
       month,
-      version: publishedVersions(directory, provider).length + 1,
+      version: published.length + 1,
       now,
       source: `${source}, ${month}, allocated by ${options.by}`,
     });
@@ -127,8 +158,14 @@ const allocate = async (options: AllocateOptions, now: string): Promise<number> 
       options,
     );
     process.stderr.write(
-      `of ${usd} USD the usage is charged ${allocation.charged_usd}; ${allocation.remainder_usd} no price of 12 places can express\ndraft ${path}: it prices nothing until reckoner prices approve --provider ${provider} --by NAME --yes\n`,
+      `of ${usd} USD the usage is charged ${allocation.charged_usd}; ${allocation.remainder_usd} no price of 12 places can express\ndraft ${path}: it prices nothing until ${approveCommand(provider, options)}\n`,
     );
+    const kept = metersKept(published, book);
+    if (kept.length > 0) {
+      process.stderr.write(
+        `warning: other meters of ${model} keep their price in ${month}: ${kept.join(', ')}\n`,
+      );
+    }
     return EXIT.differences;
   } catch (error) {
     if (error instanceof RangeError) throw invalid(error.message);
@@ -141,7 +178,8 @@ export const addPricesAllocate = (prices: Command, run: Run): void => {
   prices
     .command('allocate')
     .description('spread a month’s bill for machines over what they served; write a draft')
-    .requiredOption('--books <directory>', 'folder of your own price books')
+    .option(...configOption)
+    .option('--books <directory>', 'folder of your own price books, instead of the configured one')
     .requiredOption('--provider <name>', 'provider of the book, as your upstream names it')
     .requiredOption('--model <name>', 'model that was served')
     .requiredOption('--month <YYYY-MM>', 'month that the prices are for')

@@ -246,7 +246,7 @@ describe('wrong price', () => {
       flagBeyondPercent: 20,
     });
     expect(changes.map(({ kind, meter, flag }) => [kind, meter, flag])).toEqual([
-      ['changed', 'input_uncached', 'beyond 20 %'], // 0.000002 to 0.002: a thousandfold
+      ['changed', 'input_uncached', 'above the plausible 0.001, beyond 20 %'], // 0.000002 to 0.002: a thousandfold
       ['removed', 'cache_read', 'stays in force until it is ended by hand'],
       ['removed', 'output_reasoning', 'stays in force until it is ended by hand'],
     ]);

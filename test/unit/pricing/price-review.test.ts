@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { activePrices } from '../../../pricing/active-prices.ts';
 import { checkBooks } from '../../../pricing/book-findings.ts';
 import { priceUsage } from '../../../pricing/price-usage.ts';
-import type { PriceBook } from '../../../schemas/price-book.ts';
+import type { Price, PriceBook } from '../../../schemas/price-book.ts';
 import { diffPrices, nextVersion } from '../../../services/cli/commands/price-diff.ts';
 import {
   prepareApproval,
@@ -134,9 +134,40 @@ describe('a diff', () => {
       ['changed', 'input_uncached', '10', ''],
       ['changed', 'output_text', '100', 'beyond 20 %'],
       ['added', 'web_search_requests', '', ''],
-      ['added', 'input_uncached', '', 'waits until 2027-01-01'],
+      ['added', 'input_uncached', '309.1', 'waits until 2027-01-01, beyond 20 %'], // 9 / 2.2 - 1
       ['removed', 'cache_read', '', 'stays in force until it is ended by hand'],
     ]);
+  });
+
+  it('shows a price from a date on beside the one it takes over from, flagged when it is far from it', () => {
+    const from = '2026-11-01T00:00:00.000Z';
+    const added = (more: Partial<Price>) => price('input_uncached', '0.00001', more);
+    const rows = diffPrices(
+      activePrices([first]),
+      [
+        added({ valid_from: from }), // five times 0.000002
+        added({ valid_from: from, when: { tier: ['batch'] } }),
+        price('output_text', '0.00001', { valid_from: from }),
+        price('input_uncached', '0.60', { valid_from: '2026-11-02T00:00:00.000Z' }),
+      ],
+      options,
+    ).filter(({ kind }) => kind === 'added');
+    expect(rows.map((r) => [r.conditions, r.before, r.after, r.percent, r.flag])).toEqual([
+      ['', '0.000002', '0.00001', '400', 'beyond 20 %'],
+      ['batch', '', '0.00001', '', ''],
+      ['', '0.00001', '0.00001', '0', ''],
+      ['', '0.00001', '0.60', '5999900', 'above the plausible 0.001, beyond 20 %'],
+    ]);
+  });
+
+  it('of a price that begins where another ends shows that one, and none that ended before', () => {
+    const ended = (validTo: string) =>
+      activePrices([book([price('input_uncached', '0.000002', { valid_to: validTo })])]);
+    const next = [price('input_uncached', '0.000003', { valid_from: '2026-11-01T00:00:00.000Z' })];
+    const shownBefore = (validTo: string) =>
+      diffPrices(ended(validTo), next, options).map((row) => row.before)[0];
+    expect(shownBefore('2026-11-01T00:00:00.000Z')).toBe('0.000002');
+    expect(shownBefore('2026-10-31T00:00:00.000Z')).toBe('');
   });
 
   it('restates all bands of a price of which one changed', () => {
