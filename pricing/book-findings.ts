@@ -22,6 +22,15 @@ const modelsOf = (prices: readonly Price[]): string => {
   return models.length > 5 ? `${shown} and ${models.length - 5} more` : shown;
 };
 
+/** Which meters and tiers of how many models are in dispute; the rest of those models is priced. */
+const disputeOf = (claims: readonly Price[]): string => {
+  const subjects = new Set(
+    claims.map(({ meter, when }) => `${meter}${when?.tier ? ` (${when.tier.join('/')})` : ''}`),
+  );
+  const models = new Set(claims.map(({ model }) => model)).size;
+  return `sources contradict each other on ${[...subjects].sort().join(', ')} of ${models} model(s), usage of which is unrated`;
+};
+
 const hasSuccessor = (price: Price, active: readonly Price[]): boolean =>
   active.some(
     (other) =>
@@ -36,7 +45,7 @@ const hasSuccessor = (price: Price, active: readonly Price[]): boolean =>
  */
 export const checkBooks = (
   versions: readonly PriceBook[],
-  options: { now: string; staleAfterDays: number; soonDays: number },
+  options: { now: string; staleAfterDays: number; soonDays: number; writtenByHand?: boolean },
 ): BookFinding[] => {
   const { now } = options;
   const newest = [...versions].sort((left, right) => left.version - right.version).at(-1);
@@ -49,11 +58,14 @@ export const checkBooks = (
     .sort()
     .at(-1);
   const age = lookedAt === undefined ? Number.POSITIVE_INFINITY : daysBetween(lookedAt, now);
+  const todo = options.writtenByHand
+    ? 'compare it by hand and write the next version as a draft'
+    : 'run prices import';
   if (age > options.staleAfterDays) {
     findings.push({
       provider,
       finding: 'stale',
-      what: `last compared with its sources on ${lookedAt ?? 'no day'}; run prices import`,
+      what: `last compared with its sources on ${lookedAt ?? 'no day'}; ${todo}`,
     });
   }
   const add = (finding: BookFinding['finding'], prices: readonly Price[], text: string): void => {
@@ -75,10 +87,7 @@ export const checkBooks = (
     active.filter(({ valid_from: from }) => from <= now && from > newest.known_from),
     `announced prices whose day has come by ${dayOf(now)}; approve a version to let them in`,
   );
-  add(
-    'open_conflict',
-    active.filter(({ claim }) => claim !== undefined),
-    'sources contradict each other and usage is unrated',
-  );
+  const disputed = active.filter(({ claim }) => claim !== undefined);
+  add('open_conflict', disputed, disputeOf(disputed));
   return findings;
 };

@@ -60,6 +60,7 @@ const check = (options: CheckOptions): number => {
       now,
       staleAfterDays: options.staleAfter ?? pricesConfig(options).stale_after_days,
       soonDays: options.soon,
+      writtenByHand: !hasOverlay(directory, provider),
     }),
   );
   printRows(

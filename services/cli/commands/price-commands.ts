@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { ReckonerError } from '../../platform/errors.ts';
@@ -16,6 +16,7 @@ import type { PriceFilter } from './prices.ts';
 import { listPrices, showPrices } from './prices.ts';
 import { addPricesAllocate } from './prices-allocate.ts';
 import { addPricesCommitments } from './prices-commitments.ts';
+import { whyNoPrice } from './prices-missing.ts';
 import { rateFile } from './rate.ts';
 import { writeRateLines } from './rate-output.ts';
 
@@ -32,6 +33,12 @@ const times = (options: TimeOptions): { asOf?: string; knownAt?: string } => ({
 });
 
 const rate = async (file: string, options: TimeOptions): Promise<number> => {
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new ReckonerError(
+      'REQUEST_INVALID',
+      `${file} is a folder. Give one file of JSON lines in it.`,
+    );
+  }
   const input = createReadStream(file);
   const opened = new Promise<void>((resolve, reject) => {
     input.once('open', () => resolve());
@@ -83,6 +90,7 @@ const show = (options: PriceFilter & TimeOptions & { account?: string }): number
   const filter = filterOf(options);
   if (account === undefined) {
     const rows = [...showPrices(loaded.books, filter), ...showRules(loaded.books, filter)];
+    if (rows.length === 0) process.stderr.write(`${whyNoPrice(loaded.books, filter)}\n`);
     return printObjects(rows, options);
   }
   const asOf = filter.asOf ?? new Date().toISOString();

@@ -8,6 +8,7 @@ import { ReckonerError } from '../../platform/errors.ts';
 import type { ApprovalRequest } from './price-approvals.ts';
 import { approvalsWith, removeDraft } from './price-approvals.ts';
 import { formatPriceBook } from './prices-import.ts';
+import { noProvider } from './prices-missing.ts';
 
 const invalid = (message: string): ReckonerError =>
   new ReckonerError('PRICE_BOOK_INVALID', message);
@@ -61,6 +62,9 @@ export const hasOverlay = (directory: string, provider: string): boolean =>
 /** The curated overlay of a provider, as parsed JSON. */
 export const readOverlay = (directory: string, provider: string): unknown => {
   const path = join(directory, provider, 'overlay.json');
+  if (existsSync(directory) && !existsSync(join(directory, provider))) {
+    throw invalid(`${noProvider(provider, providersIn(directory))} Looked in ${directory}.`);
+  }
   if (!existsSync(path)) {
     throw invalid(
       `${path} is not there; an import needs the overlay that says how to read the source.`,

@@ -4,6 +4,8 @@ import { priceUsage } from '../../../pricing/price-usage.ts';
 import { NameSchema } from '../../../schemas/ids.ts';
 import { InstantSchema } from '../../../schemas/instant.ts';
 import { ClassQuantitiesSchema, UnitQuantitiesSchema } from '../../../schemas/usage-event.ts';
+import { CLASS_KEYS, UNITS } from '../../../schemas/words.ts';
+import { nearName } from '../../platform/near-name.ts';
 
 /** Quantities may be JSON integers here, since people write them; anything else must be a decimal string. */
 const quantities = <Schema extends z.ZodType>(schema: Schema) =>
@@ -57,6 +59,23 @@ export interface RateFileOptions {
   knownAt?: string;
 }
 
+const EXPECTED_KEYS: Record<string, readonly string[]> = {
+  '': Object.keys(RateRequestSchema.shape),
+  classes: CLASS_KEYS,
+  units: UNITS,
+};
+
+/** Of a key that is none of those expected: which was probably meant, `input` being short for `input_uncached`, and which there are. */
+const problemOf = (issue: z.core.$ZodIssue): string => {
+  const expected = EXPECTED_KEYS[issue.path.join('.')];
+  if (issue.code !== 'unrecognized_keys' || expected === undefined) return issue.message;
+  const [key = ''] = issue.keys;
+  const near = expected.find((name) => name.startsWith(`${key}_`)) ?? nearName(key, expected);
+  const meant = near === null ? '' : ` Did you mean ${near}?`;
+  const plain = expected.filter((name) => !name.includes('.')).join(', ');
+  return `${JSON.stringify(key.slice(0, 60))} is not known here.${meant} Expected: ${plain}.`;
+};
+
 const readRequest = (
   text: string,
 ): { ok: true; request: z.infer<typeof RateRequestSchema> } | { ok: false; message: string } => {
@@ -70,7 +89,7 @@ const readRequest = (
   if (parsed.success) return { ok: true, request: parsed.data };
   const problems = parsed.error.issues
     .slice(0, 5)
-    .map((issue) => `${issue.path.join('.') || 'line'}: ${issue.message}`);
+    .map((issue) => `${issue.path.join('.') || 'line'}: ${problemOf(issue)}`);
   return { ok: false, message: problems.join('; ') };
 };
 

@@ -37,6 +37,12 @@ describe('what of a book somebody has to look at', () => {
     ]);
   });
 
+  it('of a book that people write alone does not advise an import', () => {
+    expect(check([book([])], KNOWN, { writtenByHand: true })[0]?.what).toBe(
+      'last compared with its sources on no day; compare it by hand and write the next version as a draft',
+    );
+  });
+
   it('is a price that ends within the days and has none after it', () => {
     const now = '2026-11-06T00:00:00.000Z';
     const ending = (validTo: string) => check([book(plainPrices({ valid_to: validTo }))], now);
@@ -96,9 +102,18 @@ describe('what of a book somebody has to look at', () => {
         [book(models.map((model) => price('images', '0.04', { model, claim: 'which?' })))],
         KNOWN,
       ).map(({ finding, what }) => `${finding} ${what}`);
-    const text = 'open_conflict sources contradict each other and usage is unrated';
-    expect(claims(['e', 'd', 'c', 'b', 'a', 'a'])).toEqual([`${text}: a, b, c, d, e`]);
-    expect(claims(['f', 'e', 'd', 'c', 'b', 'a'])).toEqual([`${text}: a, b, c, d, e and 1 more`]);
+    const text = (models: number) =>
+      `open_conflict sources contradict each other on images of ${models} model(s), usage of which is unrated`;
+    expect(claims(['e', 'd', 'c', 'b', 'a', 'a'])).toEqual([`${text(5)}: a, b, c, d, e`]);
+    expect(claims(['f', 'e', 'd', 'c', 'b', 'a'])).toEqual([
+      `${text(6)}: a, b, c, d, e and 1 more`,
+    ]);
+    const tiers = ['batch', 'flex'].map((tier) =>
+      price('images', '0.04', { when: { tier: [tier] }, claim: 'which?' }),
+    );
+    expect(check([book(tiers)], KNOWN)[0]?.what).toContain(
+      'on images (batch), images (flex) of 1 model(s)',
+    );
   });
 
   it('is told in this order: stale, ending, announced, in conflict', () => {

@@ -28,6 +28,22 @@ describe('rate FILE', () => {
     expect(zero).toMatchObject({ total_usd: '0', charges: [] });
   });
 
+  it('says of a name it does not know which was probably meant, and what is expected', async () => {
+    const told = await rate([
+      { ...mini, classes: { input: 900 } },
+      { ...mini, units: { web_search_request: 1 } },
+      { ...mini, acount: 'main' },
+    ]);
+    const messages = told.map((line) => ('error' in line ? line.error.message : ''));
+    expect(messages[0]).toMatch(
+      /^classes: "input" is not known here\. Did you mean input_uncached\? Expected: input_uncached, /,
+    );
+    expect(messages[1]).toContain(
+      'units: "web_search_request" is not known here. Did you mean web_search_requests?',
+    );
+    expect(messages[2]).toContain('line: "acount" is not known here. Did you mean account?');
+  });
+
   it('answers each line with its charges', async () => {
     const [line] = await rate([
       {
