@@ -143,7 +143,7 @@ const lintTerm = (
 /** Problems of contracts taken by themselves; empty when there are none. */
 export const lintContracts = (contracts: readonly ContractBook[]): string[] => {
   const problems: string[] = [];
-  const versions = new Map<string, number>();
+  const versions = new Map<string, ContractBook>();
   for (const book of contracts) {
     const parsed = ContractBookSchema.safeParse(book);
     if (!parsed.success) {
@@ -155,11 +155,17 @@ export const lintContracts = (contracts: readonly ContractBook[]): string[] => {
       continue;
     }
     const name = `${book.provider} contract ${book.contract}`;
-    const expected = (versions.get(name) ?? 0) + 1;
+    const before = versions.get(name);
+    const expected = (before?.version ?? 0) + 1;
     if (book.version !== expected) {
       problems.push(`${name}: expected version ${expected}, found ${book.version}.`);
     }
-    versions.set(name, book.version);
+    if (before && book.known_from <= before.known_from) {
+      problems.push(
+        `${name} version ${book.version}: known_from is not after that of version ${before.version}, so its terms would replace none of the earlier ones.`,
+      );
+    }
+    versions.set(name, book);
     for (const term of book.prices) {
       problems.push(...lintTerm(`${name}@${book.version} term ${term.id}`, term));
     }

@@ -73,17 +73,35 @@ const chargeOf = (usd: ScaledDecimal, model: string, priceId: string): Charge =>
   };
 };
 
+/** The count of 10^-`places` nearest to an amount, half to even. Amounts here are never below zero. */
+const roundedTo = (places: number, usd: ScaledDecimal): ScaledDecimal => {
+  if (usd.places <= places) return usd;
+  const step = powerOfTen(usd.places - places);
+  const whole = usd.value / step;
+  const twice = (usd.value % step) * 2n;
+  const up = twice > step || (twice === step && whole % 2n === 1n);
+  return { value: up ? whole + 1n : whole, places };
+};
+
 /** Both amounts with the names of their lines. What the vendor took stands apart: OpenRouter's own statement lacks it. */
-const linesOf = (cost: StatedCost, priceId: string): { usd: ScaledDecimal; priceId: string }[] =>
+const linesOf = (
+  cost: StatedCost,
+  { id, rule }: BookRule<PassThrough>,
+): { usd: ScaledDecimal; priceId: string }[] =>
   [
-    { usd: cost.own, priceId },
-    ...(cost.upstream ? [{ usd: cost.upstream, priceId: `${priceId}/upstream` }] : []),
-  ].filter(({ usd }) => usd.value !== 0n);
+    { usd: cost.own, priceId: id },
+    ...(cost.upstream ? [{ usd: cost.upstream, priceId: `${id}/upstream` }] : []),
+  ]
+    .map(({ usd, priceId }) => ({
+      usd: rule.rounding === 'half_even' ? roundedTo(PRICE_PLACES, usd) : usd,
+      priceId,
+    }))
+    .filter(({ usd }) => usd.value !== 0n);
 
 /**
  * Charges a call what its provider says it cost, where the book says so: one line, with the customer's own key at the vendor two.
  * The statement is of the whole call, so parts, tiers and contracts do not matter; a stated zero costs nothing. What has more
- * than 12 decimal places of a dollar is refused as `precision`, never rounded.
+ * than 12 decimal places of a dollar is rounded where the rule says how, and refused as `precision` where it does not.
  * @returns null where no rule is in force or nothing is stated: the book's prices hold.
  */
 export const chargeStatedCost = (
@@ -94,7 +112,7 @@ export const chargeStatedCost = (
   const rule = ruleOf(call, books);
   const cost = rule && readStatedCost(call.rawUsage);
   if (!cost) return null;
-  const lines = linesOf(cost, rule.id);
+  const lines = linesOf(cost, rule);
   const fine = lines.find(({ usd }) => usd.places > PRICE_PLACES);
   if (fine) {
     return {
@@ -117,7 +135,7 @@ export const ceilingOfStatedCost = (call: StatedCall, books: PriceBooks): bigint
   const rule = ruleOf(call, books);
   const cost = rule && readStatedCost(call.rawUsage);
   if (!cost) return null;
-  return linesOf(cost, rule.id).reduce((sum, { usd }) => {
+  return linesOf(cost, rule).reduce((sum, { usd }) => {
     if (usd.places <= AMOUNT_PLACES) return sum + widen(usd, AMOUNT_PLACES);
     const finer = powerOfTen(usd.places - AMOUNT_PLACES);
     return sum + (usd.value + finer - 1n) / finer;

@@ -61,7 +61,8 @@ const SETTLES: { readonly [Kind in EnvelopeKind]?: Settle } = {
 };
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
+/** Takes a byte order mark for what it is in JSON: an error. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Wraps data in its envelope and gives the bytes that every log and the archive hold. */
 export const encodeEnvelope = <Kind extends EnvelopeKind>(

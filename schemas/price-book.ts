@@ -89,6 +89,11 @@ export type Allowance = z.infer<typeof AllowanceSchema>;
 export const PassThroughSchema = z.strictObject({
   /** Every model when left out. */
   models: z.array(z.string().min(1).max(200)).min(1).optional(),
+  /**
+   * What becomes of a statement finer than the 12 decimal places of a dollar that are charged: `half_even` rounds each stated amount to them, half to
+   * even, at most half of a millionth of a millionth of a dollar off; left out, such usage is unrated.
+   */
+  rounding: z.literal('half_even').optional(),
   valid_from: InstantSchema,
   valid_to: InstantSchema.optional(),
   ...ProvenanceShape,

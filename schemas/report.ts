@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { NameSchema } from './ids.ts';
-import { InstantSchema, PeriodSchema } from './instant.ts';
+import { BoundInstantSchema, InstantSchema, PeriodSchema } from './instant.ts';
 import { DIMENSIONS } from './words.ts';
 
 /** What a report may be grouped by. `day` and `period` are those of the instant that decides the price. */
@@ -26,8 +26,8 @@ export type ReportGrouping = z.infer<typeof ReportGroupingSchema>;
 export const ReportSliceSchema = z
   .strictObject({
     period: PeriodSchema.optional(),
-    from: InstantSchema.optional(),
-    to: InstantSchema.optional(),
+    from: BoundInstantSchema.optional(),
+    to: BoundInstantSchema.optional(),
     tenant: NameSchema.optional(),
     provider: NameSchema.optional(),
     /** The model that answered or that was asked for. */
@@ -57,7 +57,17 @@ export const LogExtentSchema = z.strictObject({
 });
 export type LogExtent = z.infer<typeof LogExtentSchema>;
 
+/** Entries of a recipe's list. */
+const LISTED_MAX = 10_000;
+
 const Sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** Everything once: each costs time, and two of one would be counted twice. */
+const once = <Item>(nameOf: (item: Item) => string) =>
+  [
+    (items: readonly Item[]): boolean => new Set(items.map(nameOf)).size === items.length,
+    { message: 'expected everything once' },
+  ] as const;
 
 /** Everything that decides a report's bytes. The same recipe gives the same report, or none. Lists are sorted. */
 export const ReportRecipeSchema = z.strictObject({
@@ -68,31 +78,42 @@ export const ReportRecipeSchema = z.strictObject({
   /** Prices as known at this instant. */
   known_at: InstantSchema,
   /** The book of each provider in the slice; null where none was known then. The hash is over that version and all before it. */
-  books: z.array(
-    z.strictObject({
-      provider: NameSchema,
-      version: z.int().min(1).nullable(),
-      sha256: Sha256Schema.nullable(),
-    }),
-  ),
+  books: z
+    .array(
+      z.strictObject({
+        provider: NameSchema,
+        version: z.int().min(1).nullable(),
+        sha256: Sha256Schema.nullable(),
+      }),
+    )
+    .max(LISTED_MAX)
+    .refine(...once(({ provider }: { provider: string }) => provider)),
   /** Contract prices of these providers known then. */
-  contracts: z.array(
-    z.strictObject({
-      contract: NameSchema,
-      provider: NameSchema,
-      version: z.int().min(1),
-      sha256: Sha256Schema,
-    }),
-  ),
+  contracts: z
+    .array(
+      z.strictObject({
+        contract: NameSchema,
+        provider: NameSchema,
+        version: z.int().min(1),
+        sha256: Sha256Schema,
+      }),
+    )
+    .max(LISTED_MAX)
+    .refine(
+      ...once((of: { contract: string; provider: string }) => `${of.contract}/${of.provider}`),
+    ),
   /** Where events come from. `events` are those counted, `superseded` those of the slice that a later fact within these offsets replaced. */
-  logs: z.array(
-    LogExtentSchema.extend({
-      events: z.int().min(0),
-      superseded: z.int().min(0),
-      /** Sum, modulo 2^128, of the first 128 bits of SHA-256 over each counted event's bytes; hex. */
-      content: z.string().regex(/^[0-9a-f]{32}$/),
-    }),
-  ),
+  logs: z
+    .array(
+      LogExtentSchema.extend({
+        events: z.int().min(0),
+        superseded: z.int().min(0),
+        /** Sum, modulo 2^128, of the first 128 bits of SHA-256 over each counted event's bytes; hex. */
+        content: z.string().regex(/^[0-9a-f]{32}$/),
+      }),
+    )
+    .max(LISTED_MAX)
+    .refine(...once((of: { log: string; partition: number }) => `${of.log}/${of.partition}`)),
 });
 export type ReportRecipe = z.infer<typeof ReportRecipeSchema>;
 
@@ -137,7 +158,7 @@ export const ReportRequestSchema = z.strictObject({
   by: ReportGroupingsSchema,
   /** When the newest book was published where left out. */
   known_at: InstantSchema.optional(),
-  arrived_by: InstantSchema.optional(),
+  arrived_by: BoundInstantSchema.optional(),
   up_to: z.array(LogExtentSchema).max(10_000).optional(),
 });
 export type ReportRequest = z.infer<typeof ReportRequestSchema>;

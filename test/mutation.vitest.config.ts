@@ -8,7 +8,7 @@ export default defineConfig({
   test: {
     include: ['test/unit/pricing/**/*.test.ts', 'test/property/pricing-money.test.ts'],
     exclude: [
-      'test/unit/pricing/{shipped-books,graveyard-books,genai-prices,recorded-replies,rate-file,price-review,prices-import}.test.ts',
+      'test/unit/pricing/{shipped-books,graveyard-books,genai-prices,recorded-replies,rate-file,price-review,prices-import,prices-in-force}.test.ts',
     ],
     testTimeout: 20_000,
   },

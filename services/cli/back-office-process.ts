@@ -1,11 +1,12 @@
 import { join } from 'node:path';
+import { TOPICS } from '../../schemas/topics.ts';
 import { createBiller } from '../biller/main.ts';
 import { startBudget } from '../budget/main.ts';
 import { applyRecords } from '../console/apply-records.ts';
 import { startConsole } from '../console/main.ts';
 import type { ConsoleReconciler } from '../console/ports.ts';
 import { readControlTotals } from '../ledger/control-totals.ts';
-import { startLedger } from '../ledger/main.ts';
+import { LEDGER_GROUP, startLedger } from '../ledger/main.ts';
 import { readOpenItems } from '../ledger/open-items.ts';
 import { openWarehouse } from '../platform/clickhouse-warehouse.ts';
 import { systemClock } from '../platform/clock.ts';
@@ -20,6 +21,7 @@ import { createMetrics } from '../platform/metrics.ts';
 import { migrate } from '../platform/migrate.ts';
 import { startPriceHistory } from '../platform/price-history.ts';
 import { startPriceWatch } from '../platform/price-watch.ts';
+import { untilCommitted } from '../platform/until-committed.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
 import { startRater } from '../rater/main.ts';
 import type { Reconciler } from '../reconciler/main.ts';
@@ -35,6 +37,9 @@ import { openBackOfficeLogs } from './open-logs.ts';
 import { announceReady, runUntilStopped } from './run-process.ts';
 
 const CLOSE_TIMEOUT_MS = 30_000;
+/** How long later facts wait for the ledger at a time: longer than it needs for what re-rating appends at once, shorter than closing may take. */
+const LEDGER_WAIT_MS = 10_000;
+const IN_LEDGER = { group: LEDGER_GROUP, topic: TOPICS.usageRated.name };
 
 const openStore = (loaded: LoadedConfig): Promise<Warehouse> => {
   const store = loaded.config.process.warehouse;
@@ -83,6 +88,7 @@ const startPipeline = async (
     warehouse,
     books: prices.current,
     closedPeriods: () => closedPeriodsOf(control.state),
+    untilInLedger: () => untilCommitted(house, IN_LEDGER, LEDGER_WAIT_MS),
     clock,
     logger,
     metrics,
@@ -154,6 +160,7 @@ const startDesk = (
   });
   const reconciler = createReconciler({
     warehouse,
+    books: pipeline.prices.current,
     clock: shared.clock,
     logger: shared.logger,
   });
@@ -190,6 +197,7 @@ const startDesk = (
       openItems: (period) => readOpenItems(warehouse, period),
       runAlone: (work) => rater.runAlone(work),
     },
+    prices: pipeline.priceWatch.books,
     pepper: pipeline.pepper,
     resolveSecret: loaded.resolveSecret,
   });

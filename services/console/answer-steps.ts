@@ -17,8 +17,24 @@ const linesOf = async function* (
     const { detail } = problemOf(error);
     logger.error({ err: (error as Error).name, detail }, `${what} broke off`);
     yield line({ step: 'failed', detail });
-  } finally {
-    await rest.return?.();
+  }
+};
+
+/** How long a caller may take nothing of an answer that is there: one that is stopped would keep others from such work. */
+const STALL_MAX_MS = 120_000;
+
+/** Hangs up on a caller that has stopped reading. */
+const whileTaken = async function* (
+  lines: AsyncGenerator<string>,
+  reply: FastifyReply,
+): AsyncGenerator<string> {
+  for await (const text of lines) {
+    const stall = setTimeout(() => reply.raw.destroy(), STALL_MAX_MS);
+    try {
+      yield text;
+    } finally {
+      clearTimeout(stall);
+    }
   }
 };
 
@@ -33,8 +49,11 @@ export const answerSteps = async (
   about: { what: string; logger: Logger },
 ): Promise<FastifyReply> => {
   const steps = work[Symbol.asyncIterator]();
+  // Also of a caller who is gone before the first step: nobody reads a line then, and the work would hold its place for good.
+  reply.raw.once('close', () => void Promise.resolve(steps.return?.()).catch(() => undefined));
   const first = await steps.next();
+  const lines = whileTaken(linesOf(first, steps, about), reply);
   return reply
     .header('content-type', 'application/x-ndjson')
-    .send(Readable.from(linesOf(first, steps, about), { objectMode: true, highWaterMark: 1 }));
+    .send(Readable.from(lines, { objectMode: true, highWaterMark: 1 }));
 };

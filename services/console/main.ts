@@ -24,7 +24,9 @@ import type {
   ConsoleRerater,
   ReadBudgets,
   ReadFreshness,
+  ReadPriceBooks,
 } from './ports.ts';
+import { addPriceRoutes } from './price-routes.ts';
 import { addRecordRoutes } from './record-routes.ts';
 import { addReportRoutes } from './report-routes.ts';
 import { addRerateRoutes } from './rerate-routes.ts';
@@ -44,6 +46,8 @@ export interface ConsoleDeps {
   rerater: ConsoleRerater;
   reporter: ConsoleReporter;
   periods: ConsolePeriods;
+  /** The price books in force and what of them needs a person. */
+  prices: ReadPriceBooks;
   pepper: string;
   /** Reads secrets that applied records refer to; without it, records with keys are refused. */
   resolveSecret?: (reference: SecretReference) => string;
@@ -102,6 +106,7 @@ const addApi = async (server: FastifyInstance, deps: ConsoleDeps): Promise<void>
       addRerateRoutes(api, deps);
       addReportRoutes(api, deps);
       addPeriodRoutes(api, deps);
+      addPriceRoutes(api, deps);
       done();
     },
     { prefix: '/api/v1' },

@@ -79,6 +79,21 @@ export interface Freshness {
   controlTotals: ControlTotals;
 }
 
+/** The newest version of a provider's book in force. Days and instants as text. */
+export interface PriceBookRow {
+  provider: string;
+  version: number;
+  /** Prices in all versions. */
+  prices: number;
+  known_from: string;
+  /** Names; empty where the version says none. */
+  approved_by: readonly string[];
+  /** Day a price of it was last compared with its source; null for a book without prices. */
+  last_compared: string | null;
+  findings: readonly { finding: string; what: string }[];
+}
+
 type Answer<T> = T | Promise<T>;
+export type ReadPriceBooks = () => readonly PriceBookRow[];
 export type ReadBudgets = () => Answer<readonly BudgetRow[]>;
 export type ReadFreshness = () => Answer<Freshness>;

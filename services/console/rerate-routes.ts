@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { NameSchema } from '../../schemas/ids.ts';
-import { InstantSchema, PeriodSchema } from '../../schemas/instant.ts';
+import { BoundInstantSchema, InstantSchema, PeriodSchema } from '../../schemas/instant.ts';
 import { parseRequest } from '../platform/http-server.ts';
 import type { Logger } from '../platform/logger.ts';
 import { answerSteps } from './answer-steps.ts';
@@ -10,8 +10,8 @@ import type { ConsoleRerater } from './ports.ts';
 const RerateSchema = z
   .strictObject({
     period: PeriodSchema.optional(),
-    from: InstantSchema.optional(),
-    to: InstantSchema.optional(),
+    from: BoundInstantSchema.optional(),
+    to: BoundInstantSchema.optional(),
     provider: NameSchema.optional(),
     model: z.string().min(1).max(200).optional(),
     tenant: NameSchema.optional(),

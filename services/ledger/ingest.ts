@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Clock } from '../platform/clock.ts';
 import { toInstant } from '../platform/clock.ts';
@@ -51,7 +51,7 @@ const FIRST_DELAY_MS = 100;
 
 /** First 128 bits of SHA-256, hex. */
 export const contentHash = (bytes: Uint8Array | string): string =>
-  createHash('sha256').update(bytes).digest('hex').slice(0, 32);
+  hash('sha256', bytes, 'hex').slice(0, 32);
 
 /** Sends the same block with the same token until its outcome is known: 5 times at most, over about 3 seconds. */
 export const insertUntilKnown = async (warehouse: Warehouse, block: InsertBlock): Promise<void> => {

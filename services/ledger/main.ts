@@ -14,6 +14,7 @@ import { contentOfEntry } from './core/entry-content.ts';
 import type { Fact, Place } from './core/fact.ts';
 import { bucketsOf } from './core/fact.ts';
 import { ENTRY_COLUMNS, entryRow, USAGE_COLUMNS, usageRow } from './core/rows.ts';
+import { inSlices, textOf } from './in-slices.ts';
 import type { Ingester, IngestResult } from './ingest.ts';
 import { contentHash, createIngester } from './ingest.ts';
 import type { RollupStatus, Rollups } from './rollups.ts';
@@ -55,8 +56,8 @@ export interface RunningLedger extends RunningService {
   status(): LedgerStatus;
 }
 
-/** 2,000 events are about 5 MB; larger batches gained no speed and cost memory. */
-const MAX_ENTRIES = 2_000;
+/** Where a backlog is, a block of this many costs the engine a third less than one of 2,000: fewer parts to merge. A batch has 8 MiB at most. */
+const MAX_ENTRIES = 5_000;
 /** After a small batch, time for the next to grow: at most 25 inserts a second and table, so that merges keep up. */
 const SMALL_BATCH = 500;
 const LINGER_MS = 40;
@@ -74,7 +75,7 @@ const placeOf = (record: {
 const usageFact = (record: Consumed<'usageEvent'>): Fact => {
   const { data } = record.envelope;
   const place = placeOf(record);
-  const json = Buffer.from(record.bytes).toString('utf8');
+  const json = textOf(record.bytes);
   const hash = contentHash(record.bytes);
   const instants = [data.event_ts, data.closed_at, data.provider_completed_at ?? data.closed_at];
   return {
@@ -82,8 +83,7 @@ const usageFact = (record: Consumed<'usageEvent'>): Fact => {
     hash,
     tenant: data.dimensions.tenant,
     eventTs: data.event_ts,
-    place,
-    json,
+    ...{ place, json, bytes: record.bytes.length },
     row: usageRow(data, { json, hash, place }),
     problem: instants.every(isStorableInstant)
       ? null
@@ -100,7 +100,7 @@ const entryFact = (record: Consumed<'ratedUsage'>): Fact => {
     tenant: data.dimensions.tenant,
     eventTs: data.event_ts,
     place: placeOf(record),
-    json: Buffer.from(record.bytes).toString('utf8'),
+    ...{ json: textOf(record.bytes), bytes: record.bytes.length },
     row: entryRow(data, hash),
     problem: checkEntry(data),
   };
@@ -182,13 +182,14 @@ const startConsumers = (deps: LedgerDeps, pieces: Pieces, counts: Counters) => {
       kind: 'usageEvent',
       group: ARCHIVE_GROUP,
     },
-    async (records) => record('usage', await pieces.archive.ingest(records.map(usageFact))),
+    async (records) =>
+      record('usage', await pieces.archive.ingest(await inSlices(records, usageFact))),
   );
   const ledger = consumeFacts(
     deps,
     { logs: [deps.rated], topic: TOPICS.usageRated.name, kind: 'ratedUsage', group: LEDGER_GROUP },
     async (records) => {
-      const result = await pieces.ledger.ingest(records.map(entryFact));
+      const result = await pieces.ledger.ingest(await inSlices(records, entryFact));
       record('rated', result);
       pieces.rollups.touch(bucketsOf(result.accepted), pieces.ledger.sequence());
     },

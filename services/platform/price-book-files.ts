@@ -31,7 +31,11 @@ const unreadable = (directory: string, cause: unknown): ReckonerError =>
 export const listVersions = (directory: string): VersionFolder[] => {
   try {
     return readdirSync(directory, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
+      .filter(
+        (entry) =>
+          entry.isDirectory() ||
+          (entry.isSymbolicLink() && statSync(join(directory, entry.name)).isDirectory()),
+      )
       .map(({ name }) => ({
         name,
         files: readdirSync(join(directory, name))

@@ -1,3 +1,4 @@
+import { activePrices } from '../../pricing/active-prices.ts';
 import type { BookFinding } from '../../pricing/book-findings.ts';
 import { checkBooks, SOON_DAYS } from '../../pricing/book-findings.ts';
 import type { PriceBook } from '../../schemas/price-book.ts';
@@ -12,10 +13,23 @@ import type { RunningService } from './running-service.ts';
 const LOOK_EVERY_MS = 10 * 60 * 1000;
 const FINDINGS = ['stale', 'ends_soon', 'announced_due', 'open_conflict'] as const;
 
+/** The newest version of one provider's book, as people look at it. */
+export interface WatchedBook {
+  provider: string;
+  version: number;
+  prices: number;
+  known_from: string;
+  approved_by: string[];
+  last_compared: string | null;
+  findings: BookFinding[];
+}
+
 /** The daily look at the books in force. */
 export interface PriceWatch extends RunningService {
   /** What needs a person, as of the last look. */
   findings(): readonly BookFinding[];
+  /** Every provider's book with its findings. */
+  books(): readonly WatchedBook[];
   /** Looks if the day has changed since the last look. */
   look(): void;
 }
@@ -23,6 +37,26 @@ export interface PriceWatch extends RunningService {
 const byProvider = (books: readonly PriceBook[]): PriceBook[][] => [
   ...Map.groupBy(books, ({ provider }) => provider).values(),
 ];
+
+const watchedBook = (
+  versions: readonly PriceBook[],
+  findings: readonly BookFinding[],
+): WatchedBook[] => {
+  const newest = versions.at(-1);
+  if (!newest) return [];
+  const days = activePrices(versions).map(({ retrieved_at: day }) => day);
+  return [
+    {
+      provider: newest.provider,
+      version: newest.version,
+      prices: versions.reduce((sum, { prices }) => sum + prices.length, 0),
+      known_from: newest.known_from,
+      approved_by: newest.approved?.map(({ by }) => by) ?? [],
+      last_compared: days.sort().at(-1) ?? null,
+      findings: findings.filter(({ provider }) => provider === newest.provider),
+    },
+  ];
+};
 
 /**
  * Looks at the books in force at the start, each UTC day and after every swap: one warning a finding and day, and
@@ -37,12 +71,14 @@ export const startPriceWatch = (deps: {
 }): PriceWatch => {
   const { prices, clock, logger } = deps;
   let findings: readonly BookFinding[] = [];
+  let watched: readonly WatchedBook[] = [];
   let day = '';
   let told = new Set<string>();
 
   const check = (now: string): void => {
     const options = { now, staleAfterDays: deps.staleAfterDays, soonDays: SOON_DAYS };
     findings = byProvider(prices.current().books).flatMap((books) => checkBooks(books, options));
+    watched = byProvider(prices.current().books).flatMap((books) => watchedBook(books, findings));
     for (const found of findings) {
       const key = `${found.provider} ${found.finding} ${found.what}`;
       if (told.has(key)) continue;
@@ -79,6 +115,7 @@ export const startPriceWatch = (deps: {
     name: 'price-watch',
     ended: ended.promise,
     findings: () => findings,
+    books: () => watched,
     look,
     close: async () => {
       clearInterval(timer);

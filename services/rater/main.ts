@@ -28,6 +28,8 @@ export interface RaterDependencies {
   books: () => PriceBooks;
   /** Months nothing is posted into any more; what is late for them goes into the first open one. None when left out. */
   closedPeriods?: () => ReadonlySet<Period>;
+  /** Resolves when the ledger has all that has been appended before. Needed wherever usage is rated again. */
+  untilInLedger?: () => Promise<void>;
   clock: Clock;
   logger: Logger;
   metrics: Metrics;

@@ -24,7 +24,6 @@ import {
   providersIn,
   readArchive,
 } from './report-pages.ts';
-import { PAGE_EVENTS } from './rerate-pages.ts';
 
 export interface ReportDeps {
   warehouse: Warehouse;
@@ -42,6 +41,8 @@ export interface Reporter {
   run(request: ReportRequest | ReportRecipe): AsyncGenerator<ReportStep, void, undefined>;
 }
 
+/** A page holds whole events with their bytes: about 10 MB. */
+const PAGE_EVENTS = 2_000;
 /** A report is made to be read; more groups than this are an export. */
 const GROUPS_MAX = 100_000;
 

@@ -73,7 +73,17 @@ interface Run {
   knownAt: Instant;
   request: RerateRequest;
   tally: Tally;
+  /** How far it is; whoever waits for `moved` is told of each step. */
+  handled: number;
+  moved: PromiseWithResolvers<void>;
 }
+
+const moveTo = (run: Run, handled: number): void => {
+  const { resolve } = run.moved;
+  run.handled = handled;
+  run.moved = Promise.withResolvers();
+  resolve();
+};
 
 /** What costs otherwise than what stands. What the rater has not come to yet it will rate itself. */
 const findChanges = async (
@@ -104,10 +114,11 @@ const findChanges = async (
 
 /** Reads what changes whole, and appends reversals and charges; those of an event are in one append. */
 const applyChanges = async (
-  { deps, books, knownAt, tally }: Run,
+  run: Run,
   place: PagePlace,
   changed: readonly string[],
 ): Promise<void> => {
+  const { deps, books, knownAt, tally } = run;
   const postingPeriodOf = postingPeriods(deps.closedPeriods());
   for (let from = 0; from < changed.length; from += CHANGED_AT_ONCE) {
     const ids = changed.slice(from, from + CHANGED_AT_ONCE);
@@ -120,6 +131,7 @@ const applyChanges = async (
     }
     tally.unchanged += result.unchanged;
     tally.add(result.differences, result.entries);
+    moveTo(run, tally.read + from + ids.length);
   }
 };
 
@@ -130,6 +142,7 @@ const ratePage = async (run: Run, place: PagePlace, page: LeanPage): Promise<voi
   else tally.addChanges(changes, postingPeriods(deps.closedPeriods()));
   tally.read += page.events.length + page.superseded;
   tally.superseded += page.superseded;
+  moveTo(run, tally.read);
 };
 
 /** Providers whose books say that what they state is the price. */
@@ -170,14 +183,34 @@ const rateWindow = async (run: Run, places: readonly PagePlace[]): Promise<numbe
   return done;
 };
 
+/** Says how far a window is while it goes on; one that nobody listens to any more is ended all the same. */
+const followWindow = async function* (
+  run: Run,
+  window: Promise<number>,
+  planned: number,
+): AsyncGenerator<RerateStep, number, undefined> {
+  const ended = window.then((pages) => ({ pages }));
+  try {
+    for (;;) {
+      const first = await Promise.race([ended, run.moved.promise]);
+      const { handled } = run;
+      yield { step: 'progress', events: handled, of: Math.max(planned, handled) };
+      if (first) return first.pages;
+    }
+  } finally {
+    await ended.catch(() => undefined);
+  }
+};
+
 const runPages = async function* (
   deps: RerateDeps,
   request: RerateRequest,
 ): AsyncGenerator<RerateStep, void, undefined> {
   const books = request.books === undefined ? deps.books() : deps.loadBooks(request.books);
   const knownAt = request.knownAt ?? books.newestKnownFrom;
-  const run: Run = { deps, books, knownAt, request, tally: new Tally() };
-  const { tally } = run;
+  const tally = new Tally();
+  const moved = Promise.withResolvers<void>();
+  const run: Run = { deps, books, knownAt, request, tally, handled: 0, moved };
   await deps.untilInLedger();
   const { places, events } = await planPages(deps.warehouse, {
     slice: request.slice,
@@ -186,10 +219,10 @@ const runPages = async function* (
   yield { step: 'progress', events: 0, of: events };
   for (let at = 0; at < places.length; ) {
     const rest = places.slice(at);
-    at += await (request.apply
+    const window = request.apply
       ? deps.runAlone(() => rateWindow(run, rest))
-      : rateWindow(run, rest));
-    yield { step: 'progress', events: tally.read, of: Math.max(events, tally.read) };
+      : rateWindow(run, rest);
+    at += yield* followWindow(run, window, events);
   }
   if (request.apply) {
     await deps.untilInLedger();

@@ -16,6 +16,8 @@ export interface SupersessionDeps {
   /** Holds `ledger_entries`: what stands is what the ledger says. */
   warehouse: Warehouse;
   closedPeriods: () => ReadonlySet<Period>;
+  /** Resolves when the ledger has all that has been appended before; rejects when that takes too long. */
+  untilInLedger?: () => Promise<void>;
   clock: Clock;
   logger: Logger;
 }
@@ -182,9 +184,13 @@ class HeldCharges implements Supersessions {
     if (this.#leftInLog && this.#held.size <= HELD_MAX / 2) await this.start();
   }
 
-  /** A warehouse that does not answer is asked again in the next round. */
+  /**
+   * What stands may have been rated again a moment ago, or before a crash: a ledger that lags would name a charge that is already taken
+   * back. One that lags too far, or a warehouse that does not answer, is asked again in the next round.
+   */
   async #find(later: readonly RatedUsage[]): ReturnType<typeof readSuperseded> {
     try {
+      await this.#deps.untilInLedger?.();
       return await readSuperseded(this.#deps.warehouse, later);
     } catch (error) {
       this.#deps.logger.warn({ error: (error as Error).name }, 'the ledger could not be looked at');

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { addAmounts } from '../../pricing/money.ts';
+import type { PriceBooks } from '../../pricing/price-books.ts';
 import { AmountSchema } from '../../schemas/decimal-string.ts';
 import { NameSchema } from '../../schemas/ids.ts';
 import type { Period } from '../../schemas/instant.ts';
@@ -11,13 +12,23 @@ import { ReckonerError } from '../platform/errors.ts';
 import { newId } from '../platform/id-source.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
+import type { ReconciliationInput } from './core/build-report.ts';
 import { buildReport } from './core/build-report.ts';
+import { freeCredits, listPrices } from './core/list-prices.ts';
+import type { PricedLedger } from './core/prove-causes.ts';
 import type { ReconciliationReport } from './core/report.ts';
-import { readCalls, readLedgerSums, readUnrated } from './ledger-reads.ts';
+import {
+  readCalls,
+  readLedgerSums,
+  readQuarters,
+  readSlices,
+  readUnrated,
+} from './ledger-reads.ts';
 import { readAnthropicCosts } from './sources/anthropic-cost-csv.ts';
 import { readOpenaiCosts } from './sources/openai-costs-csv.ts';
 import type { ParsedLine } from './sources/statement-source.ts';
 import { isImported, readStatements, storeStatement } from './statement-store.ts';
+import { zoneDaysOf } from './zone-days.ts';
 
 export type StatementProvider = 'openai' | 'anthropic';
 
@@ -55,6 +66,8 @@ export interface Reconciler {
 
 interface Deps {
   warehouse: Warehouse;
+  /** The books in force: what else the provider may have charged. Without them only prices that were charged are known. */
+  books?: () => PriceBooks;
   clock: Clock;
   logger: Logger;
 }
@@ -156,6 +169,28 @@ const checkRequest = (request: {
   );
 };
 
+/** The ledger by price and by time, which is a great deal more to read than its sums. */
+const readPriced = async (
+  { warehouse, books, logger }: Deps,
+  provider: string,
+  period: Period,
+): Promise<PricedLedger> => {
+  const slices = await readSlices(warehouse, provider, period);
+  const quarters = await readQuarters(warehouse, provider, period);
+  if (quarters === null) {
+    logger.warn({ provider, period }, 'too many charges to look for the time zone of a statement');
+  }
+  const zones = zoneDaysOf(period);
+  const ends = zones[0]?.day_starts;
+  const at = [ends?.[0], ends?.at(-2)].filter((instant) => instant !== undefined);
+  const known = books?.();
+  return {
+    ...{ slices, quarters: quarters ?? [], zones },
+    prices: known ? listPrices(known, slices, { provider, at }) : [],
+    credits: known ? freeCredits(known, quarters ?? [], { provider, period }) : [],
+  };
+};
+
 const reconcile = async (
   deps: Deps,
   request: Parameters<Reconciler['reconcile']>[0],
@@ -170,7 +205,7 @@ const reconcile = async (
       `No imported statement of ${provider} has a line in ${period}. Import the provider's cost export of that month first.`,
     );
   }
-  const report = buildReport({
+  const input: ReconciliationInput = {
     run_id: newId(),
     run_at: toInstant(deps.clock.nowMs()),
     provider,
@@ -180,7 +215,11 @@ const reconcile = async (
     unrated: await readUnrated(warehouse, provider, period),
     statements,
     ...(items ? { calls: { items, ...(await readCalls(warehouse, provider, period)) } } : {}),
-  });
+  };
+  let report = buildReport(input);
+  if (!items && report.cells.some((cell) => cell.delta_usd !== '0')) {
+    report = buildReport({ ...input, priced: await readPriced(deps, provider, period) });
+  }
   await storeReport(warehouse, report);
   const { run_id, delta_usd, unexplained_usd } = report;
   deps.logger.info({ run_id, provider, period, delta_usd, unexplained_usd }, 'reconciled');

@@ -117,13 +117,14 @@ interface SumRow {
   day_start: Instant;
   model: string | null;
   meter: Meter | null;
+  tier: string | null;
   quantity: string | null;
   amount_usd: string;
   lines: string;
   text: string;
 }
 
-/** The statements that have lines in a period, and those lines by day, model and meter. */
+/** The statements that have lines in a period, and those lines by day, model, meter, tier and sign. */
 export const readStatements = async (
   warehouse: Warehouse,
   provider: string,
@@ -139,10 +140,10 @@ export const readStatements = async (
      GROUP BY f.statement_id ORDER BY imported_at, statement_id`,
   );
   const sums = await warehouse.query<SumRow>(
-    `SELECT statement_id, day_start, model, meter, if(meter IS NULL, description, '') AS text,
+    `SELECT statement_id, day_start, model, meter, tier, if(meter IS NULL, description, '') AS text,
        if(count(s.quantity) = count(), sum(s.quantity), NULL) AS quantity, sum(s.amount_usd) AS amount_usd, count() AS lines
-     FROM statement_lines AS s WHERE ${where} GROUP BY statement_id, day_start, model, meter, text
-     ORDER BY statement_id, day_start, model, meter, text`,
+     FROM statement_lines AS s WHERE ${where} GROUP BY statement_id, day_start, model, meter, tier, text, s.amount_usd < 0
+     ORDER BY statement_id, day_start, model, meter, tier, text, amount_usd`,
   );
   return {
     files: files.map((file) => ({ ...file, lines: Number(file.lines) })),

@@ -1,6 +1,7 @@
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Bench, BenchRow } from './bench-row.ts';
+import { pipeline } from './pipeline.ts';
 import { proxy } from './proxy.ts';
 import { rating } from './rating.ts';
 
@@ -8,7 +9,7 @@ import { rating } from './rating.ts';
  * `npm run bench [-- NAME] [--json] [--seconds N]`: measures by name. A row with an aim says whether it holds; the exit code is
  * 3 when one does not.
  */
-const BENCHES: Record<string, Bench> = { rating, proxy };
+const BENCHES: Record<string, Bench> = { rating, pipeline, proxy };
 
 const USAGE = `Usage: npm run bench -- [NAME]… [--json] [--seconds N]
 

@@ -8,6 +8,7 @@ import { rateBatch } from '../../services/rater/core/rate-batch.ts';
 import { rerate } from '../../services/rater/core/rerate.ts';
 import { usageEvent } from '../unit/pricing/pricing-fixtures.ts';
 import type { Bench, BenchRow } from './bench-row.ts';
+import { measureRerate } from './rerate.ts';
 
 const EVENTS_PER_SECOND_MIN = 100_000;
 const HEAP_GROWTH_MIB_MAX = 16;
@@ -165,7 +166,7 @@ const mustBeRated = (rated: readonly RatedUsage[]): void => {
   if (unrated) throw new Error(`The benchmark's mix is not priced: ${unrated.unrated_detail}`);
 };
 
-/** Rating on one core: `rateUsage` alone, the rater's batch with its envelopes, and the pure part of re-rating. */
+/** Rating on one core: `rateUsage` alone, the rater's batch with its envelopes, and re-rating, its pure part and end to end. */
 export const rating: Bench = async () => {
   const started = performance.now();
   const books: PriceBooks = loadPriceBooks();
@@ -193,5 +194,6 @@ export const rating: Bench = async () => {
     ...rows('rate one event, mixed traffic', alone, EVENTS_PER_SECOND_MIN),
     ...rows('rate a batch of 1,000 with envelopes', batch, EVENTS_PER_SECOND_MIN),
     ...rows('re-rate against the same books, pure part', rerated, 30_000),
+    ...(await measureRerate(books)),
   ];
 };

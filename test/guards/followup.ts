@@ -87,6 +87,14 @@ export const followupGuards: readonly Guard[] = [
     test: { file: 'test/integration/supersede.test.ts', name: 'case 29 ·' },
   },
   {
+    name: 'superseded-only-by-a-ledger-that-is-up-to-date',
+    protects: ['case 24'],
+    file: 'services/rater/supersessions.ts',
+    find: 'await this.#deps.untilInLedger?.();',
+    replace: '',
+    test: { file: 'test/integration/supersede.test.ts', name: 'case 24 · a later fact takes back' },
+  },
+  {
     name: 'completed-without-results-is-not-free',
     protects: ['case 24'],
     file: 'services/proxy/core/batch-results.ts',

@@ -105,6 +105,27 @@ const openPage = async (path = '/', viewport = { width: 1440, height: 900 }) => 
       lagEvents: 0,
       controlTotals: EQUAL_TOTALS,
     }),
+    prices: () => [
+      {
+        ...{
+          provider: 'openai',
+          version: 2,
+          prices: 1_208,
+          known_from: '2026-11-21T18:00:00.000Z',
+        },
+        ...{ approved_by: ['ann', 'ben'], last_compared: '2026-11-21', findings: [] },
+      },
+      {
+        ...{ provider: 'xai', version: 1, prices: 60, known_from: '2026-09-21T12:00:00.000Z' },
+        ...{ approved_by: [], last_compared: '2026-09-20' },
+        findings: [
+          {
+            finding: 'stale',
+            what: 'last compared with its sources on 2026-09-20; run prices import',
+          },
+        ],
+      },
+    ],
     biller: { plan: nothing, push: nothing, verify: nothing, planChargebee: nothing },
     reconciler: { importStatement: nothing, reconcile: nothing },
     rerater: { run: async function* () {} },
@@ -182,7 +203,7 @@ test.skipIf(isSkipped)(
     const { page } = await openPage('/?tenant=acme');
     await logIn(page);
     await page.getByText('Show as a table').click();
-    const rows = page.locator('details tbody tr');
+    const rows = page.locator('details table:not(.books) tbody tr');
     expect(await rows.allTextContents()).toEqual(['2026-11-0312.5000', '2026-11-04< 0.0001']);
     expect(await rows.nth(1).locator('data').getAttribute('title')).toBe('0.000000001 USD');
   },
@@ -220,6 +241,38 @@ test.skipIf(isSkipped)(
         expect([colorScheme, width, overflow]).toEqual([colorScheme, width, 0]);
       }
       expect([colorScheme, await page.evaluate(FAINT_TEXT)]).toEqual([colorScheme, []]);
+    }
+  },
+);
+
+test.skipIf(isSkipped)(
+  'price books say what needs a person, at every width, and which they are when opened',
+  {
+    timeout: 60_000,
+  },
+  async () => {
+    for (const width of [1440, 800, 390]) {
+      const { page } = await openPage('/', { width, height: 900 });
+      await logIn(page);
+      await page.getByRole('heading', { name: 'Price books' }).waitFor();
+      const card = page.locator('section', { has: page.locator('#prices') });
+      expect(await card.textContent()).toContain('1 book is stale');
+      await card.getByText('2 books in force').click();
+      expect(await card.textContent()).toContain('last compared with its sources on 2026-09-20');
+      expect(await card.textContent()).toContain('ann, ben');
+      expect(
+        await page.evaluate('document.documentElement.scrollWidth - innerWidth'),
+      ).toBeLessThanOrEqual(0);
+      const shots = process.env['RECKONER_SHOTS'];
+      if (shots) {
+        for (const colorScheme of ['light', 'dark'] as const) {
+          await page.emulateMedia({ colorScheme });
+          await page.screenshot({
+            path: join(shots, `prices-${width}-${colorScheme}.png`),
+            fullPage: true,
+          });
+        }
+      }
     }
   },
 );

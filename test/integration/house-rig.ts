@@ -19,6 +19,7 @@ import { openLmdbEventLog } from '../../services/platform/lmdb-event-log.ts';
 import { createLogger } from '../../services/platform/logger.ts';
 import type { Metrics } from '../../services/platform/metrics.ts';
 import { createMetrics } from '../../services/platform/metrics.ts';
+import { untilCommitted } from '../../services/platform/until-committed.ts';
 import type { Warehouse } from '../../services/platform/warehouse.ts';
 import type { RunningRater } from '../../services/rater/main.ts';
 import { startRater } from '../../services/rater/main.ts';
@@ -93,6 +94,8 @@ export const startTestHouse = async (logs: {
     backOffice: office,
     books: typeof books === 'function' ? books : () => books,
     closedPeriods,
+    untilInLedger: () =>
+      untilCommitted(office, { group: 'ledger', topic: TOPICS.usageRated.name }, 10_000),
   });
   const budget = await startBudget({ ...shared, rated: office, backOffice: office, control });
   const ledger = await startLedger({ ...shared, usageEvents, rated: office, backOffice: office });

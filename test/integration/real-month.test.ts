@@ -7,8 +7,13 @@ import type { RatedUsage } from '../../schemas/rated-usage.ts';
 import type { UsageEvent } from '../../schemas/usage-event.ts';
 import { rateBatch } from '../../services/rater/core/rate-batch.ts';
 import { rerate } from '../../services/rater/core/rerate.ts';
+import type { RerateReport } from '../../services/rater/rerate-tally.ts';
 import { book, price, usageEvent } from '../unit/pricing/pricing-fixtures.ts';
 import { uuid } from './ledger-facts.ts';
+import { openTestWarehouse } from './ledger-rig.ts';
+import { startRerateHouse } from './rerate-rig.ts';
+
+const warehouse = await openTestWarehouse();
 
 const TRACES = '../shared/traces';
 const FIRST_MS = Date.UTC(2026, 9, 1);
@@ -45,10 +50,14 @@ const readMooncake = (file: string): Call[] =>
       output: String(call.output_length),
     }));
 
-/** Stretches a trace over the month: its hour times about 744. */
-const stretched = (calls: readonly Call[]): { atMs: number; input: string; output: string }[] => {
+const spanOf = (calls: readonly Call[]): { first: number; span: number } => {
   const first = Math.min(...calls.slice(0, 1_000).map(({ atMs }) => atMs));
-  const span = calls.reduce((most, { atMs }) => Math.max(most, atMs - first), 1);
+  return { first, span: calls.reduce((most, { atMs }) => Math.max(most, atMs - first), 1) };
+};
+
+/** Stretches a trace of about an hour over the month; how much longer that makes it is `STRETCH`. */
+const stretched = (calls: readonly Call[]): Call[] => {
+  const { first, span } = spanOf(calls);
   return calls.map((call) => ({
     ...call,
     atMs: FIRST_MS + Math.floor((Math.max(0, call.atMs - first) * (MONTH_MS - 1)) / span),
@@ -57,12 +66,16 @@ const stretched = (calls: readonly Call[]): { atMs: number; input: string; outpu
 
 const MODELS = ['model-a', 'model-b', 'model-c'] as const;
 
+const tracesOf = (): Call[][] => [
+  readAzure('azure-llm-inference-code-2023.csv'),
+  readAzure('azure-llm-inference-conv-2023.csv'),
+  readMooncake('mooncake-conversation.jsonl'),
+];
+/** Times that each trace is stretched, cut to whole numbers. */
+const STRETCH = [779, 764, 757];
+
 const eventsOf = (): UsageEvent[] => {
-  const calls = [
-    ...stretched(readAzure('azure-llm-inference-code-2023.csv')),
-    ...stretched(readAzure('azure-llm-inference-conv-2023.csv')),
-    ...stretched(readMooncake('mooncake-conversation.jsonl')),
-  ];
+  const calls = tracesOf().flatMap(stretched);
   let seed = 5;
   return calls.map(({ atMs, input, output }, index) => {
     seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
@@ -89,7 +102,7 @@ const of = (model: string, input: string, output: string, rest: object) => [
   price('input_uncached', input, { model, ...rest }),
   price('output_text', output, { model, ...rest }),
 ];
-const books = createPriceBooks([
+const versions = [
   book(
     [
       ...of('model-a', '0.000002', '0.00001', { known_from: V1 }),
@@ -110,10 +123,13 @@ const books = createPriceBooks([
     version: 3,
     known_from: V3,
   }),
-]);
+];
+const books = createPriceBooks(versions);
+
+type Known = 1 | 2 | 3;
 
 /** USD as a count of 10^-8 by plain whole numbers: what a token of each model costs, by what was known. */
-const sumKnown = (events: readonly UsageEvent[], known: 1 | 2 | 3): bigint => {
+const sumKnown = (events: readonly UsageEvent[], known: Known): bigint => {
   let sum = 0n;
   for (const { model, event_ts: at, classes } of events) {
     let input = 0n;
@@ -186,5 +202,137 @@ test.skipIf(!existsSync(TRACES))(
     // And as it was known in the beginning, once more.
     rerateAll(events, entries, { books, knownAt: V1 });
     expect(total()).toBe(scaled(sumKnown(events, 1)));
+  },
+);
+
+/** 10^-8 USD as the warehouse writes USD. */
+const written = (units: bigint): string => {
+  const sign = units < 0n ? '-' : '';
+  const digits = (units < 0n ? -units : units).toString().padStart(9, '0');
+  const fraction = digits.slice(-8).replace(/0+$/, '');
+  return `${sign}${digits.slice(0, -8)}${fraction === '' ? '' : `.${fraction}`}`;
+};
+
+type Sums = Record<string, string>;
+
+/** What is spent, by plain whole numbers: in all, by tenant, by tenant and day. A group in which nothing has a price is left out. */
+const expectedSpend = (events: readonly UsageEvent[], known: Known) => {
+  const by = (keyOf: (event: UsageEvent) => string): Sums => {
+    const groups = Map.groupBy(
+      events.filter(({ model }) => known > 1 || model !== 'model-c'),
+      keyOf,
+    );
+    return Object.fromEntries(
+      [...groups].map(([key, group]) => [key, written(sumKnown(group, known))]),
+    );
+  };
+  const tenants = by(({ dimensions }) => dimensions.tenant);
+  return {
+    total: written(sumKnown(events, known)),
+    charges: tenants,
+    hourly: tenants,
+    daily: by(({ dimensions, event_ts: at }) => `${dimensions.tenant} ${at.slice(0, 10)}`),
+  };
+};
+
+const readSums = async (key: string, view: string): Promise<Sums> => {
+  const rows = await warehouse.query<{ key: string; usd: string }>(
+    `SELECT ${key} AS key, toString(sum(amount_usd)) AS usd FROM ${view} GROUP BY key`,
+  );
+  return Object.fromEntries(rows.map((row) => [row.key, row.usd]));
+};
+
+const readTotal = async (): Promise<string> => {
+  const [row] = await warehouse.query<{ usd: string }>(
+    'SELECT toString(sum(amount_usd)) AS usd FROM charges',
+  );
+  return row?.usd ?? '';
+};
+
+const readSpend = async () => ({
+  total: await readTotal(),
+  charges: await readSums('tenant', 'charges'),
+  hourly: await readSums('tenant', 'spend_hourly'),
+  daily: await readSums("concat(tenant, ' ', toString(day))", 'spend_daily'),
+});
+
+const countEntries = async (): Promise<string> => {
+  const [row] = await warehouse.query<{ entries: string }>(
+    'SELECT toString(count()) AS entries FROM ledger_entries FINAL',
+  );
+  return row?.entries ?? '';
+};
+
+/** Differences of all causes, by tenant, in 10^-18 USD. */
+const differencesOf = (report: RerateReport): Record<string, bigint> => {
+  const sums: Record<string, bigint> = {};
+  for (const { tenant, difference_usd: usd } of report.differences)
+    sums[tenant] = (sums[tenant] ?? 0n) + scaledAmount(usd);
+  return sums;
+};
+
+/** Every nth call of the traces, so many. */
+const sampleOf = (events: readonly UsageEvent[], count: number): UsageEvent[] => {
+  const step = Math.floor(events.length / count);
+  return events
+    .filter((_, index) => index % step === 0)
+    .slice(0, count)
+    .map((event, index) => ({ ...event, sequence: index + 1 }));
+};
+
+test.skipIf(!existsSync(TRACES))(
+  'six thousand calls of that month through the whole house: the ledger and its rollups are what plain whole numbers say after every book (needs ../shared/traces)',
+  { timeout: 180_000 },
+  async () => {
+    expect(
+      tracesOf().map((calls) => Math.floor(MONTH_MS / spanOf(calls).span)),
+      'times that each trace is stretched to fill October',
+    ).toEqual(STRETCH);
+    const events = sampleOf(eventsOf(), 6_000);
+    expect(events).toHaveLength(6_000);
+    const [one, two, three] = versions.map((_, index) =>
+      createPriceBooks(versions.slice(0, index + 1)),
+    );
+    if (!one || !two || !three) throw new Error('there are three versions');
+    const folder = new Map([
+      ['two', two],
+      ['three', three],
+    ]);
+    const { house, publish, rerate: rateAgain } = await startRerateHouse(warehouse, one, folder);
+    for (let from = 0; from < events.length; from += 1_000)
+      await publish(events.slice(from, from + 1_000));
+    await house.settle();
+    expect(await readSpend()).toEqual(expectedSpend(events, 1));
+
+    let entries = 6_000;
+    for (const [known, name] of [
+      [2, 'two'],
+      [3, 'three'],
+    ] as const) {
+      const before = await readSpend();
+      const dry = await rateAgain({ books: name });
+      expect(await readSpend()).toEqual(before);
+      expect(await countEntries()).toBe(String(entries));
+      const applied = await rateAgain({ books: name, apply: true });
+      expect(applied).toEqual({ ...dry, dry_run: false });
+      await house.settle();
+      const after = await readSpend();
+      expect(after).toEqual(expectedSpend(events, known));
+      // What both said is what came of it, tenant by tenant.
+      for (const [tenant, difference] of Object.entries(differencesOf(dry))) {
+        const scaledOf = (sums: Sums) => scaledAmount(sums[tenant] ?? '0');
+        expect(scaledOf(after.charges) - scaledOf(before.charges)).toBe(difference);
+      }
+      expect(dry.difference_usd).toBe(
+        written(sumKnown(events, known) - sumKnown(events, (known - 1) as Known)),
+      );
+      entries += dry.entries;
+      expect(await countEntries()).toBe(String(entries));
+
+      const again = await rateAgain({ books: name, apply: true });
+      expect(again).toMatchObject({ changed: 0, entries: 0, difference_usd: '0' });
+      expect(await countEntries()).toBe(String(entries));
+      expect(await readSpend()).toEqual(after);
+    }
   },
 );

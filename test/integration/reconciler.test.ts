@@ -13,6 +13,8 @@ import type { Reconciler } from '../../services/reconciler/main.ts';
 import { createReconciler } from '../../services/reconciler/main.ts';
 import { readItemsCsv } from '../../services/reconciler/sources/items-csv.ts';
 import { anthropicCsv, openaiCsv } from '../unit/reconciler/statement-files.ts';
+import type { Row } from './reconciler-rig.ts';
+import { ENTRY_COLUMNS, entryOf, USAGE_COLUMNS, usageOf } from './reconciler-rig.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'reckoner-reconciler-'));
 let warehouse: Warehouse;
@@ -20,84 +22,6 @@ let reconciler: Reconciler;
 let nowMs = Date.parse('2026-12-02T08:00:00.000Z');
 const clock: Clock = { nowMs: () => nowMs, monotonicMs: systemClock.monotonicMs };
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-
-interface Row {
-  provider: string;
-  id: string;
-  request?: string;
-  model?: string;
-  ending?: string;
-  error?: string;
-  byoKey?: boolean;
-  revision?: number;
-  kind?: 'charge' | 'reversal';
-  /** meter -> [quantity, unit price, amount] */
-  charges?: Record<string, [string, string, string]>;
-  day?: string;
-}
-
-const ENTRY_COLUMNS =
-  'entry_id event_id revision kind outcome unrated_reason event_ts closed_at period posting_period tenant byo_key provider upstream model ending attempt_id provider_request_id charge_meters charge_models charge_quantities charge_unit_prices charge_amounts charge_price_ids total_usd'.split(
-    ' ',
-  );
-const USAGE_COLUMNS =
-  'event_id attempt_id request_id event_ts closed_at tenant byo_key provider upstream requested_model model ending error_kind provider_request_id'.split(
-    ' ',
-  );
-
-const entryOf = (row: Row): unknown[] => {
-  const { id, revision = 1, kind = 'charge', charges, model = 'gpt-4o-mini-2024-07-18' } = row;
-  const lines = Object.entries(charges ?? {});
-  const at = `${row.day ?? '2026-11-03'} 12:00:00.000`;
-  return [
-    `${id}/${revision}/${kind}`,
-    id,
-    revision,
-    kind,
-    charges ? 'rated' : 'unrated',
-    charges ? '' : 'unknown_usage',
-    at,
-    at,
-    at.slice(0, 7),
-    at.slice(0, 7),
-    'acme',
-    row.byoKey ?? false,
-    row.provider,
-    row.provider,
-    model,
-    row.ending ?? 'reported',
-    `attempt-${id}`,
-    row.request ?? '',
-    lines.map(([meter]) => meter),
-    lines.map(() => model),
-    lines.map(([, [quantity]]) => quantity),
-    lines.map(([, [, price]]) => price),
-    lines.map(([, [, , amount]]) => amount),
-    lines.map(([meter]) => meter),
-    charges ? addAmounts(lines.map(([, [, , amount]]) => amount)) : null,
-  ];
-};
-
-const usageOf = (row: Row): unknown[] => {
-  const model = row.model ?? 'gpt-4o-mini-2024-07-18';
-  const at = `${row.day ?? '2026-11-03'} 12:00:00.000`;
-  return [
-    row.id,
-    `attempt-${row.id}`,
-    `request-${row.id}`,
-    at,
-    at,
-    'acme',
-    row.byoKey ?? false,
-    row.provider,
-    row.provider,
-    model,
-    row.error === 'crash' ? '' : model,
-    row.ending ?? 'reported',
-    row.error ?? '',
-    row.request ?? '',
-  ];
-};
 
 let blocks = 0;
 const record = async (...rows: Row[]): Promise<void> => {
@@ -313,6 +237,7 @@ describe('a month compared', () => {
       amount_usd: '0.01',
       count: 0,
       text: 'the statement and the provider record per call differ',
+      evidence: 'Nothing in the two records proves a cause.',
     });
     expect(addAmounts([report.explained_usd, report.unexplained_usd])).toBe(report.delta_usd);
     expect(addAmounts([report.statement_usd, negateAmount(report.ledger_usd)])).toBe(
@@ -383,5 +308,64 @@ describe('a month compared', () => {
     expect(report).toMatchObject({ delta_usd: '0.5', explained_usd: '0.5', unexplained_usd: '0' });
     expect(report.statements.map((s) => s.file_name)).toEqual(['november-later.csv']);
     expect(report.causes).toMatchObject([{ class: 'scope', amount_usd: '0.5' }]);
+  });
+
+  it('case 95 · reads tiers, prices and hours from the ledger: days of Tokyo, batch billed as standard, a credit', async () => {
+    // A call: 1,000 x 0.000002 = 0.002; of batch half of it.
+    const input = (price: string, amount: string): NonNullable<Row['charges']> => ({
+      input_uncached: ['1000', price, amount],
+    });
+    const at = (day: string, time: string, rest: Partial<Row> = {}): Row => ({
+      provider: 'openai',
+      id: `z-${day}-${time}`,
+      model: 'gpt-zone',
+      charges: input('0.000002', '0.002'),
+      day,
+      time,
+      ...rest,
+    });
+    await record(
+      // In Tokyo this is 1 March, and the one before the 11th.
+      at('2026-02-28', '15:15'),
+      at('2026-03-10', '15:30'),
+      at('2026-03-20', '12:00', { tier: 'batch', charges: input('0.000001', '0.001') }),
+      at('2026-03-20', '13:00', { model: 'gpt-tier', charges: input('0.000002', '0.002') }),
+      at('2026-03-20', '14:00', {
+        model: 'gpt-tier',
+        tier: 'batch',
+        charges: input('0.000001', '0.001'),
+      }),
+      at('2026-03-21', '18:00'),
+    );
+    const printed = (day: string, item: string, amount: string) => ({ day, item, amount });
+    await reconciler.importStatement({
+      provider: 'openai',
+      bytes: bytes(
+        openaiCsv([
+          printed('2026-03-01', 'gpt-zone, input', '0.002000000000'),
+          printed('2026-03-11', 'gpt-zone, input', '0.002000000000'),
+          printed('2026-03-22', 'gpt-zone, input', '0.002000000000'),
+          printed('2026-03-20', 'batch | gpt-zone, input', '0.001000000000'),
+          // 400 tokens of batch are billed as standard.
+          printed('2026-03-20', 'gpt-tier, input', '0.002800000000'),
+          printed('2026-03-20', 'batch | gpt-tier, input', '0.000600000000'),
+          printed('2026-03-31', 'Goodwill credit', '-1.5'),
+        ]),
+      ),
+      fileName: 'march.csv',
+    });
+    const request = { provider: 'openai', period: '2026-03', tolerance_usd: '0' };
+    const report = await reconciler.reconcile(request);
+    expect(
+      report.causes.map(({ class: name, amount_usd, explained }) => [name, amount_usd, explained]),
+    ).toEqual([
+      ['credit', '-1.5', true],
+      // 28 February 15:15 is March in Tokyo.
+      ['time_zone', '0.002', true],
+      ['tier', '0.0004', false],
+    ]);
+    expect(report.cells.find((cell) => cell.model === 'gpt-zone')?.causes).toMatchObject([
+      { class: 'time_zone', evidence: expect.stringContaining('Asia/Tokyo') },
+    ]);
   });
 });

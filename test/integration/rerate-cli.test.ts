@@ -115,7 +115,7 @@ test('rerate and period as people use them: dry run, applied, killed on the way,
   expect(dry.difference_usd).toBe(usd(sumOf(events)));
   expect(await charged('1')).toBe(usd(sumOf(events)));
 
-  // Killed when the first page is in the ledger.
+  // Killed when the first reversals and charges are in the log and the others are not.
   const token = readFileSync(join(dataDir, 'bootstrap-token'), 'utf8').trim();
   const body = { period: '2026-10', books, yes: true };
   const steps: RerateStep[] = [];

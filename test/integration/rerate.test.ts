@@ -244,6 +244,26 @@ test('case 94 · history is rated by the price of its own day, not by the newest
   expect(known.difference_usd).toBe(usd(-sumOf(november, 5n, 0n)));
 });
 
+test('slices that meet at an instant hold each event once, whatever clocks said of it', {
+  timeout: 30_000,
+}, async () => {
+  const rig = await startRerateHouse(warehouse, live, folder);
+  // The provider's clock is behind ours, and counts whole seconds: its work is done before it was asked for.
+  const skewed = call(0x3900, 1, {
+    tenant: 'skewed',
+    event_ts: '2026-11-01T00:00:00.300Z',
+    closed_at: '2026-11-01T00:00:02.000Z',
+    provider_completed_at: '2026-10-31T23:59:59.000Z',
+  });
+  await rig.publish([skewed]);
+  await rig.house.settle();
+  const at = '2026-11-01T00:00:00.000Z';
+  const readIn = async (slice: object): Promise<number> =>
+    (await rig.rerate({ ...B, slice: { tenant: 'skewed', ...slice } })).events_read;
+  expect([await readIn({ to: at }), await readIn({ from: at })]).toEqual([1, 0]);
+  expect(await readIn({ period: '2026-10' })).toBe(1);
+});
+
 test('a fact that a later one has replaced is left out', { timeout: 30_000 }, async () => {
   const rig = await startRerateHouse(warehouse, live, folder);
   const first = call(0x3800, 1, { tenant: 'replaced', ending: 'estimated' });

@@ -13,7 +13,11 @@ import type { EventLog } from '../../services/platform/event-log.ts';
 import { createLogger } from '../../services/platform/logger.ts';
 import { createMemoryEventLog } from '../../services/platform/memory-event-log.ts';
 import { createMetrics } from '../../services/platform/metrics.ts';
+import { untilCommitted } from '../../services/platform/until-committed.ts';
+import { rateEvent } from '../../services/rater/core/rate-event.ts';
+import { rerate } from '../../services/rater/core/rerate.ts';
 import { startRater } from '../../services/rater/main.ts';
+import { ratedEntry } from '../../services/rater/supersessions.ts';
 import { book, plainPrices, usageEvent } from '../unit/pricing/pricing-fixtures.ts';
 import { uuid } from './ledger-facts.ts';
 import { openTestWarehouse } from './ledger-rig.ts';
@@ -248,6 +252,66 @@ test('case 24 · pending work that is completed in the next month is charged the
   ]);
   expect(await sumsOf('spend_hourly', tenant)).toBe('0.0056');
   expect(await warehouse.query(`SELECT * FROM unrated WHERE tenant = '${tenant}'`)).toEqual([]);
+  await rater.close();
+  await ledger.close();
+});
+
+test('case 24 · a later fact takes back what usage was rated again to, though the ledger has not taken that yet', {
+  timeout: 60_000,
+}, async () => {
+  const { tenant, events } = story(0x4000);
+  const [first, , last] = events as [UsageEvent, UsageEvent, UsageEvent];
+  const proxy = createMemoryEventLog('proxy');
+  const office = createMemoryEventLog('office');
+  const common = {
+    ...{ usageEvents: [proxy], backOffice: office, warehouse, clock: systemClock },
+    logger: createLogger('test', 'silent'),
+  };
+  const startOwnLedger = () =>
+    startLedger({ ...common, rated: office, metrics: createMetrics('ledger') });
+  const stopped = await startOwnLedger();
+  await publish(proxy, [first]);
+  const asked = Promise.withResolvers<void>();
+  const inLedger = () =>
+    untilCommitted(office, { group: 'ledger', topic: TOPICS.usageRated.name }, 20_000);
+  const metrics = createMetrics('rater');
+  const rater = await startRater({
+    ...{ ...common, books: () => books, metrics },
+    untilInLedger: () => {
+      asked.resolve();
+      return inLedger();
+    },
+  });
+  await until(async () => ((await entriesOf([{ tenant, events }])) === 1 ? true : undefined));
+  await inLedger();
+  await stopped.close();
+  // Input costs 4 instead of 2 USD per million now: 0.004 + 0.001. The ledger stands still while that is appended.
+  const dearer = plainPrices().map((price) => ({
+    ...price,
+    unit_price: price.meter === 'input_uncached' ? '0.000004' : price.unit_price,
+  }));
+  const knownAt = books.newestKnownFrom;
+  const again = rerate(
+    [{ event: first, entries: [rateEvent(first, books, { knownAt }).rated] }],
+    createPriceBooks([book(dearer)]),
+    { knownAt, postingPeriodOf: (period) => period },
+  );
+  expect(again.differences).toMatchObject([{ before_usd: '0.003', after_usd: '0.005' }]);
+  await office.append(again.entries.map(ratedEntry)).stored;
+  await publish(proxy, [{ ...last, supersedes: first.event_id }]);
+  const isWaiting = async (count: number): Promise<true | undefined> =>
+    new RegExp(`rater_supersessions_waiting\\{[^}]*\\} ${count}`).test(await metrics.render())
+      ? true
+      : undefined;
+  await until(async () => (rater.lag() === 0 ? true : undefined));
+  await Promise.race([asked.promise, until(() => isWaiting(0))]);
+  const ledger = await startOwnLedger();
+  await until(() => isWaiting(0));
+  await inLedger();
+  // 0.003 - 0.003 + 0.005 - 0.005 + 0.0038.
+  expect(await sumsOf('charges', tenant)).toBe('0.0038');
+  expect(await entriesOf([{ tenant, events }])).toBe(5);
+  expect(ledger.status()).toMatchObject({ duplicates: 0, conflicts: 0, invalid: 0 });
   await rater.close();
   await ledger.close();
 });

@@ -13,6 +13,7 @@ const fact = (id: number, hash: number, month: number): Fact => ({
   eventTs: `2026-0${month}-01T00:00:00.000Z`,
   place: { log: 'proxy', topic: 'usage.events.v1', partition: 0, offset: id },
   json: 'x'.repeat(10),
+  bytes: 10,
   row: [],
   problem: null,
 });

@@ -54,6 +54,10 @@ const cellText = (value: unknown): string => {
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
 };
 
+/** Escapes what a terminal would obey instead of show. Names come from providers, which may answer any. */
+const printable = (text: string): string =>
+  text.replace(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
 /** Rows as text: a table for people, `--json` one object a line, `--csv` with a header. Empty where a table has no rows. */
 export const formatRows = (
   columns: readonly string[],
@@ -71,7 +75,7 @@ export const formatRows = (
   const cells = rows.map((row) => row.map(cellText));
   if (options.csv) return stringify([[...columns], ...cells]);
   if (rows.length === 0) return '';
-  return table([[...columns], ...cells], {
+  return table([[...columns], ...cells.map((row) => row.map(printable))], {
     border: getBorderCharacters('void'),
     columnDefault: { paddingLeft: 0, paddingRight: 2 },
     drawHorizontalLine: () => false,

@@ -1,58 +1,35 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
-import { InstantSchema } from '../../../schemas/instant.ts';
 import { ReckonerError } from '../../platform/errors.ts';
 import { EXIT } from '../run-process.ts';
 import { showAgreedPrices } from './agreed-prices.ts';
 import type { AddCommands, OutputOptions } from './command-kit.ts';
 import { printRows } from './command-kit.ts';
+import { instantOption } from './instant-option.ts';
 import { addContracts } from './price-contracts.ts';
 import type { FolderOptions } from './price-folders.ts';
 import { pricesOf, withPriceFolders } from './price-folders.ts';
 import { addPriceReview } from './price-review.ts';
+import { showRules } from './price-rules.ts';
 import type { PriceFilter } from './prices.ts';
 import { listPrices, showPrices } from './prices.ts';
-import type { RateLine } from './rate.ts';
+import { addPricesAllocate } from './prices-allocate.ts';
+import { addPricesCommitments } from './prices-commitments.ts';
 import { rateFile } from './rate.ts';
+import { writeRateLines } from './rate-output.ts';
 
 interface TimeOptions extends OutputOptions, FolderOptions {
   asOf?: string;
   knownAt?: string;
 }
 
-/** An instant as people type it: a day, or an ISO instant; always UTC. */
-const instantOf = (name: string, text: string): string => {
-  const full = /^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00.000Z` : text;
-  const withMs = /T\d{2}:\d{2}:\d{2}Z$/.test(full) ? full.replace('Z', '.000Z') : full;
-  if (InstantSchema.safeParse(withMs).success) return withMs;
-  throw new ReckonerError(
-    'CONFIG_INVALID',
-    `${name} is ${JSON.stringify(text)}; expected a UTC day such as 2026-03-14 or an instant such as 2026-03-14T09:30:00Z.`,
-  );
-};
-
 const times = (options: TimeOptions): { asOf?: string; knownAt?: string } => ({
-  ...(options.asOf === undefined ? {} : { asOf: instantOf('--as-of', options.asOf) }),
-  ...(options.knownAt === undefined ? {} : { knownAt: instantOf('--known-at', options.knownAt) }),
+  ...(options.asOf === undefined ? {} : { asOf: instantOption('--as-of', options.asOf) }),
+  ...(options.knownAt === undefined
+    ? {}
+    : { knownAt: instantOption('--known-at', options.knownAt) }),
 });
-
-const printRateLine = (line: RateLine, options: OutputOptions): void => {
-  if (options.json) {
-    process.stdout.write(`${JSON.stringify(line)}\n`);
-  } else if ('total_usd' in line) {
-    process.stdout.write(`${line.index}  ${line.total_usd} USD  ${line.book}\n`);
-    for (const charge of line.charges) {
-      process.stdout.write(
-        `     ${charge.class}  ${charge.quantity} x ${charge.unit_price} = ${charge.amount_usd}\n`,
-      );
-    }
-  } else if ('unrated' in line) {
-    process.stdout.write(`${line.index}  unrated: ${line.unrated} (${line.detail})\n`);
-  } else {
-    process.stderr.write(`line ${line.error.line}: ${line.error.message}\n`);
-  }
-};
 
 const rate = async (file: string, options: TimeOptions): Promise<number> => {
   const input = createReadStream(file);
@@ -68,24 +45,22 @@ const rate = async (file: string, options: TimeOptions): Promise<number> => {
     );
   });
   await opened;
-  let failed = false;
   const lines = rateFile({
     lines: createInterface({ input }),
     books: pricesOf(options).books,
     ...times(options),
   });
-  for await (const line of lines) {
-    failed ||= 'error' in line;
-    printRateLine(line, options);
-  }
-  return failed ? EXIT.error : EXIT.ok;
+  return (await writeRateLines(lines, options)) ? EXIT.ok : EXIT.error;
 };
 
 const priceOptions = (command: Command): Command =>
   withPriceFolders(command)
     .option('--provider <name>', 'only this provider')
     .option('--model <name>', 'only this model, or the model behind this alias')
-    .option('--as-of <time>', 'valid at this time (UTC)')
+    .option(
+      '--as-of <time>',
+      'only the prices in force at this time (UTC): what usage then is charged by',
+    )
     .option('--known-at <time>', 'as known at this time (UTC)')
     .option('--json', 'one JSON object a line')
     .option('--csv', 'CSV');
@@ -106,7 +81,10 @@ const show = (options: PriceFilter & TimeOptions & { account?: string }): number
   const { account } = options;
   const loaded = pricesOf(options);
   const filter = filterOf(options);
-  if (account === undefined) return printObjects(showPrices(loaded.books, filter), options);
+  if (account === undefined) {
+    const rows = [...showPrices(loaded.books, filter), ...showRules(loaded.books, filter)];
+    return printObjects(rows, options);
+  }
   const asOf = filter.asOf ?? new Date().toISOString();
   return printObjects(showAgreedPrices(loaded, account, { ...filter, asOf }), options);
 };
@@ -127,6 +105,8 @@ export const addPriceCommands: AddCommands = (program, run) => {
     );
   addPriceReview(prices, run);
   addContracts(prices, run);
+  addPricesAllocate(prices, run);
+  addPricesCommitments(prices, run);
   withPriceFolders(program.command('rate <file>'))
     .description(
       'what would this usage cost? one JSON object a line: provider, model, at, account?, tier?, geo?, classes, units',
@@ -134,5 +114,6 @@ export const addPriceCommands: AddCommands = (program, run) => {
     .option('--as-of <time>', 'prices valid at this time instead of each line’s own')
     .option('--known-at <time>', 'prices as known at this time')
     .option('--json', 'one JSON object a line')
+    .option('--csv', 'CSV')
     .action((file: string, options: TimeOptions) => run(() => rate(file, options))());
 };

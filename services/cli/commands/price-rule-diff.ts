@@ -41,7 +41,7 @@ const passThroughRow = (rule: PassThrough): Row => ({
   meter: 'stated_cost_micro_usd',
   conditions: 'costs what the provider states',
   valid_from: rule.valid_from,
-  says: `0.000001${until(rule.valid_to)}`,
+  says: `0.000001${rule.rounding === undefined ? '' : `, finer ones rounded ${rule.rounding}`}${until(rule.valid_to)}`,
 });
 
 const changesAmong = (active: readonly Row[], candidate: readonly Row[]): PriceChange[] => {

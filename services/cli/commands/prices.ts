@@ -1,12 +1,13 @@
 import type { PriceBooks } from '../../../pricing/price-books.ts';
 import { timeBandName } from '../../../pricing/time-band.ts';
 import type { Price } from '../../../schemas/price-book.ts';
+import { pricesInForce } from './prices-in-force.ts';
 
 export interface PriceFilter {
   provider?: string;
   /** A model's name or an alias of it. */
   model?: string;
-  /** Only prices valid at this instant. */
+  /** Only the prices in force at this instant. */
   asOf?: string;
   /** Only prices known at this instant; the newest loaded book when left out. */
   knownAt?: string;
@@ -49,7 +50,7 @@ const contextOf = (price: Price): string => {
   return parts.filter((part) => part !== '').join(', ');
 };
 
-/** Whether a price passes the times of a filter. */
+/** Whether a price, taken by itself, passes the times of a filter; which of several is in force the books say. */
 export const isWanted = (price: Price, filter: PriceFilter, knownAt: string): boolean => {
   if (price.known_from > knownAt) return false;
   if (filter.asOf === undefined) return true;
@@ -76,9 +77,24 @@ export const rowOf = (price: Price, book: string): PriceRow => ({
   price_id: price.price_id,
 });
 
-/** The prices that pass the filter, in the order of the books. An alias shows the prices of the model it stands for. */
+/**
+ * The prices that pass the filter, in the order of the books: all that were known, or with `asOf` those in force. An alias shows the
+ * prices of the model it stands for.
+ */
 export const showPrices = (books: PriceBooks, filter: PriceFilter = {}): PriceRow[] => {
   const knownAt = filter.knownAt ?? books.newestKnownFrom;
+  const inForce =
+    filter.asOf === undefined
+      ? null
+      : pricesInForce(books, { at: filter.asOf, knownAt, provider: filter.provider });
+  const shown = new Set<string>();
+  /** A version may repeat a price of an earlier one; in force it is once. */
+  const isShown = (price: Price): boolean => {
+    if (inForce === null) return isWanted(price, filter, knownAt);
+    if (!inForce.has(price.price_id) || shown.has(price.price_id)) return false;
+    shown.add(price.price_id);
+    return true;
+  };
   return books.books
     .filter(({ provider }) => filter.provider === undefined || provider === filter.provider)
     .flatMap((book) => {
@@ -86,7 +102,7 @@ export const showPrices = (books: PriceBooks, filter: PriceFilter = {}): PriceRo
         filter.model === undefined ? null : books.modelOf(book.provider, filter.model, knownAt);
       return book.prices
         .filter((price) => filter.model === undefined || price.model === model)
-        .filter((price) => isWanted(price, filter, knownAt))
+        .filter(isShown)
         .map((price) => rowOf(price, `${book.provider}@${book.version}`));
     });
 };

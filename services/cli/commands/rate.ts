@@ -77,13 +77,17 @@ const readRequest = (
 const rateOne = (text: string, index: number, line: number, options: RateFileOptions): RateLine => {
   const read = readRequest(text);
   if (!read.ok) return { index, error: { line, message: read.message } };
-  const { provider, model, account, tier, geo, classes, units } = read.request;
+  const { provider, model, account, tier, geo, classes = {}, units = {} } = read.request;
   const at = options.asOf ?? read.request.at;
   if (at === undefined) {
     return {
       index,
       error: { line, message: 'at: no instant is given; add "at" to the line or pass --as-of.' },
     };
+  }
+  if (Object.keys(classes).length + Object.keys(units).length === 0) {
+    const detail = 'the line states no quantity; add "classes" or "units"';
+    return { index, unrated: 'unknown_usage', detail };
   }
   const priced = priceUsage(
     {
@@ -93,7 +97,7 @@ const rateOne = (text: string, index: number, line: number, options: RateFileOpt
       geo: geo ?? undefined,
       at,
       knownAt: options.knownAt ?? options.books.newestKnownFrom,
-      parts: [{ model, classes: classes ?? {}, units: units ?? {} }],
+      parts: [{ model, classes, units }],
     },
     options.books,
   );

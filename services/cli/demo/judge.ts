@@ -13,6 +13,7 @@ const KIND_IN_WORDS = {
   missing_event: 'missing event: the provider bills this call, and there is no event of it',
   extra_event: 'extra event: we charge this call, and the provider does not bill it',
   charged_twice: 'charged twice: two events for one call of the provider',
+  other_month: 'other month: we charge this call in the month beside',
   wrong_class: 'wrong class: the same tokens, counted in other classes',
   quantity: 'wrong quantity: other tokens than the provider counted',
   price: 'wrong amount: the same quantities, another sum',

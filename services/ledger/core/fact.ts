@@ -17,6 +17,8 @@ export interface Fact {
   place: Place;
   /** The record's exact text. */
   json: string;
+  /** Length of that in bytes. */
+  bytes: number;
   /** One value per column of its table, in order. */
   row: readonly unknown[];
   /** Why it cannot be taken, in words without content; null when it can. */
@@ -86,14 +88,14 @@ export const cutBlocks = (
     if (
       !current ||
       current.block.facts.length >= limits.maxRows ||
-      current.bytes + fact.json.length > limits.maxBytes
+      current.bytes + fact.bytes > limits.maxBytes
     ) {
       current = { block: { month, facts: [] }, bytes: 0 };
       open.set(month, current);
       blocks.push(current.block);
     }
     current.block.facts.push(fact);
-    current.bytes += fact.json.length;
+    current.bytes += fact.bytes;
   }
   return blocks;
 };

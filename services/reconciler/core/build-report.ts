@@ -2,6 +2,7 @@ import { formatAmount, scaledAmount } from '../../../pricing/money.ts';
 import type { Instant, Period } from '../../../schemas/instant.ts';
 import type { StatementItem } from '../../../schemas/statement-line.ts';
 import type { LedgerCharge, LedgerEvent } from './call.ts';
+import type { Cause } from './causes.ts';
 import { cellKey, createCellNaming } from './cell.ts';
 import type { LedgerSum, UnratedEvents } from './cell-facts.ts';
 import { collectCells } from './cell-facts.ts';
@@ -10,9 +11,12 @@ import { effectiveSums } from './effective-lines.ts';
 import type { CellContribution, MatchResult } from './match-attempts.ts';
 import { matchAttempts } from './match-attempts.ts';
 import { createModelNaming } from './model-names.ts';
+import { meaningOfOwnLine } from './own-lines.ts';
+import type { PricedLedger } from './prove-causes.ts';
+import { proveCauses } from './prove-causes.ts';
 import type { CellReport, ReconciliationReport } from './report.ts';
-import type { Cause, CellFacts } from './variance.ts';
-import { CALL_TEXTS, explainCell, FLAGGED_TEXT } from './variance.ts';
+import type { CellFacts } from './variance.ts';
+import { explainCell, nameOfCall, nameOfDifference } from './variance.ts';
 
 export interface ReconciliationInput {
   readonly run_id: string;
@@ -29,7 +33,11 @@ export interface ReconciliationInput {
     items: readonly StatementItem[];
     charges: readonly LedgerCharge[];
     events: readonly LedgerEvent[];
+    /** Of the days just before and after the month. */
+    beside?: readonly LedgerCharge[];
   };
+  /** The ledger by price and by time, where it was read: then tiers, caches and time zones can be told. */
+  priced?: PricedLedger;
 }
 
 const sumCauses = (causes: readonly Cause[], explained: boolean): bigint =>
@@ -59,12 +67,14 @@ const reportCell = (
 /** Calls behind each cause: one call lies in several cells and is counted once. */
 const countCalls = (matching: MatchResult | null): Map<string, number> => {
   const counts = new Map<string, number>();
-  for (const { flagged, kind } of matching?.differences ?? []) {
-    const text = flagged ? FLAGGED_TEXT : CALL_TEXTS[kind];
+  for (const difference of matching?.differences ?? []) {
+    const { text } = nameOfDifference(difference);
     counts.set(text, (counts.get(text) ?? 0) + 1);
   }
   return counts;
 };
+
+const OF_LINES: ReadonlySet<string> = new Set(['scope', 'rounding', 'credit', 'tax']);
 
 interface CauseTotal {
   cause: Cause;
@@ -73,6 +83,8 @@ interface CauseTotal {
   /** Per model the most of any cell: an attempt has a line in several meters of one model. */
   attempts: Map<string, number>;
 }
+
+const scaledSize = (amount: string): bigint => scaledAmount(amount.replace('-', ''));
 
 const sumByText = (cells: readonly CellReport[]): Map<string, CauseTotal> => {
   const totals = new Map<string, CauseTotal>();
@@ -83,6 +95,8 @@ const sumByText = (cells: readonly CellReport[]): Map<string, CauseTotal> => {
       total.amount += scaledAmount(cause.amount_usd);
       total.lines += cause.count;
       total.attempts.set(cell.model, Math.max(total.attempts.get(cell.model) ?? 0, cause.count));
+      // Of several cells the dearest speaks.
+      if (scaledSize(cause.amount_usd) > scaledSize(total.cause.amount_usd)) total.cause = cause;
       totals.set(key, total);
     }
   }
@@ -93,7 +107,7 @@ const sumByText = (cells: readonly CellReport[]): Map<string, CauseTotal> => {
 const totalCauses = (cells: readonly CellReport[], matching: MatchResult | null): Cause[] => {
   const calls = countCalls(matching);
   const sums = [...sumByText(cells).values()].map(({ cause, amount, lines, attempts }): Cause => {
-    const ofLines = cause.class === 'scope' || cause.class === 'rounding';
+    const ofLines = OF_LINES.has(cause.class);
     const most = [...attempts.values()].reduce((sum, count) => sum + count, 0);
     const count = calls.get(cause.text) ?? (ofLines ? lines : most);
     return { ...cause, amount_usd: formatAmount(amount), count };
@@ -105,9 +119,16 @@ const totalCauses = (cells: readonly CellReport[], matching: MatchResult | null)
 
 const UNMAPPED_SHOWN = 20;
 
+const isOwnLine = ({ meter, description, amount_usd }: StatementSum): boolean =>
+  meaningOfOwnLine({
+    isMapped: meter !== null,
+    isNegative: amount_usd.startsWith('-'),
+    description,
+  })?.explained === true;
+
 const listUnmapped = (sums: readonly StatementSum[]): ReconciliationReport['unmapped'] => {
   const texts = new Map<string, { lines: number; amount: bigint }>();
-  for (const sum of sums.filter((s) => s.meter === null)) {
+  for (const sum of sums.filter((s) => s.meter === null && !isOwnLine(s))) {
     const before = texts.get(sum.description) ?? { lines: 0, amount: 0n };
     texts.set(sum.description, {
       lines: before.lines + sum.lines,
@@ -149,6 +170,7 @@ const NO_SIDE = {
   statementLines: 0,
   roundingBound: 0n,
   ledgerKnowsModel: false,
+  named: [],
 } satisfies Omit<CellFacts, 'cell'>;
 
 /** Cells with what attempts add to them, also where only the provider's record per call knows the cell. */
@@ -167,11 +189,30 @@ const explainCells = (facts: readonly CellFacts[], matching: MatchResult | null)
 const totalOf = (cells: readonly CellReport[], pick: (cell: CellReport) => string): bigint =>
   cells.reduce((sum, cell) => sum + scaledAmount(pick(cell)), 0n);
 
-const totals = (cells: readonly CellReport[], toleranceUsd: string) => {
-  const off = cells.reduce((sum, cell) => {
-    const amount = scaledAmount(cell.unexplained_usd);
-    return sum + (amount < 0n ? -amount : amount);
-  }, 0n);
+const magnitude = (amount: bigint): bigint => (amount < 0n ? -amount : amount);
+
+/** Money of one cell that needs somebody: faults of single calls without their signs, and what else there is, net. */
+const offBy = (cell: CellReport, contributions: readonly CellContribution[]): bigint => {
+  let net = scaledAmount(cell.unexplained_usd);
+  let ofCalls = 0n;
+  for (const part of contributions) {
+    if (nameOfCall(part).explained) continue;
+    net -= part.amount;
+    ofCalls += magnitude(part.amount);
+  }
+  return ofCalls + magnitude(net);
+};
+
+const totals = (
+  cells: readonly CellReport[],
+  matching: MatchResult | null,
+  toleranceUsd: string,
+) => {
+  const contributions = matching && groupContributions(matching);
+  const off = cells.reduce(
+    (sum, cell) => sum + offBy(cell, contributions?.get(cellKey(cell)) ?? []),
+    0n,
+  );
   return {
     ledger_usd: formatAmount(totalOf(cells, (cell) => cell.ledger_usd)),
     statement_usd: formatAmount(totalOf(cells, (cell) => cell.statement_usd)),
@@ -196,7 +237,14 @@ export const buildReport = (input: ReconciliationInput): ReconciliationReport =>
   const cell = createCellNaming(provider, model);
   const facts = collectCells(input.ledger, input.unrated, { files, sums }, { cell, model });
   const matching = calls ? matchAttempts(calls, items, cell) : null;
-  const cells = explainCells(facts, matching);
+  // Call by call everything is known; sums would name it a second time.
+  const proven =
+    input.priced && !matching ? proveCauses(input.priced, { sums, files, cell }) : new Map();
+  const whole = facts.map((one) => ({
+    ...one,
+    named: [...one.named, ...(proven.get(cellKey(one.cell)) ?? [])],
+  }));
+  const cells = explainCells(whole, matching);
   const used = new Set(sums.map((sum) => sum.statement_id));
   return {
     run_id: input.run_id,
@@ -207,13 +255,13 @@ export const buildReport = (input: ReconciliationInput): ReconciliationReport =>
     statements: input.statements.files
       .filter((file) => used.has(file.statement_id))
       .map(({ statement_id, file_name, lines }) => ({ statement_id, file_name, lines })),
-    ...totals(cells, input.tolerance_usd),
+    ...totals(cells, matching, input.tolerance_usd),
     causes: totalCauses(cells, matching),
     cells,
     unmapped: listUnmapped(sums),
     attempts: matching && {
       matched: matching.matched,
-      faults: matching.differences.filter((difference) => !difference.flagged).length,
+      faults: matching.differences.filter((one) => !nameOfDifference(one).explained).length,
       differences: matching.differences,
     },
   };

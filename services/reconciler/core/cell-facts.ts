@@ -1,10 +1,12 @@
-import { scaledAmount } from '../../../pricing/money.ts';
+import { formatAmount, scaledAmount } from '../../../pricing/money.ts';
 import type { Meter } from '../../../schemas/words.ts';
+import type { NamedAmount } from './causes.ts';
 import type { CellName, CellNaming } from './cell.ts';
 import { cellKey, UNMAPPED_CELL } from './cell.ts';
 import type { StatementFile, StatementSum } from './effective-lines.ts';
 import { roundingBound } from './effective-lines.ts';
 import { ANY_MODEL } from './meter-groups.ts';
+import { meaningOfOwnLine } from './own-lines.ts';
 import type { CellFacts } from './variance.ts';
 
 /** What the ledger charges for one model and meter in the period, reversals taken off, customers' own keys left out. */
@@ -26,7 +28,7 @@ export interface UnratedEvents {
   events: number;
 }
 
-type Draft = { -readonly [Key in keyof CellFacts]: CellFacts[Key] };
+type Draft = { -readonly [Key in keyof CellFacts]: CellFacts[Key] } & { named: NamedAmount[] };
 
 const draftOf = (drafts: Map<string, Draft>, cell: CellName): Draft => {
   const draft = drafts.get(cellKey(cell)) ?? {
@@ -43,6 +45,7 @@ const draftOf = (drafts: Map<string, Draft>, cell: CellName): Draft => {
     statementLines: 0,
     roundingBound: 0n,
     ledgerKnowsModel: false,
+    named: [],
   };
   drafts.set(cellKey(cell), draft);
   return draft;
@@ -64,6 +67,25 @@ const addLedger = (
   }
 };
 
+/** Lines that are not for usage speak for themselves. */
+const nameOwnLine = (draft: Draft, sum: StatementSum): void => {
+  const amount = scaledAmount(sum.amount_usd);
+  const isMapped = sum.meter !== null;
+  const { description, lines } = sum;
+  const own = meaningOfOwnLine({ isMapped, isNegative: amount < 0n, description });
+  if (!own) return;
+  const says = isMapped ? `for ${draft.cell.model} ${draft.cell.meter}` : `"${description}"`;
+  const evidence = `${lines} ${lines === 1 ? 'line' : 'lines'} ${says} of ${formatAmount(amount)} USD on the statement.`;
+  const same = draft.named.findIndex(({ text }) => text === own.text);
+  const before = draft.named[same];
+  if (!before) draft.named.push({ ...own, amount, count: lines, evidence });
+  else {
+    const total = { amount: before.amount + amount, count: before.count + lines };
+    const more = `${before.evidence.replace(/ And others\.$/, '')} And others.`;
+    draft.named[same] = { ...own, ...total, evidence: more };
+  }
+};
+
 const addStatements = (
   drafts: Map<string, Draft>,
   sums: readonly StatementSum[],
@@ -80,6 +102,7 @@ const addStatements = (
     draft.statementLines += sum.lines;
     const places = context.files.get(sum.statement_id)?.amount_places ?? 18;
     draft.roundingBound += roundingBound(sum.lines, places);
+    nameOwnLine(draft, sum);
   }
 };
 

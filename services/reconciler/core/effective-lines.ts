@@ -2,12 +2,14 @@ import { powerOfTen } from '../../../pricing/scaled-decimal.ts';
 import type { Instant } from '../../../schemas/instant.ts';
 import type { Meter } from '../../../schemas/words.ts';
 
-/** Lines of one statement, day, model and meter, summed. Amounts in USD. */
+/** Lines of one statement, day, model, meter, tier and sign, summed. Amounts in USD. */
 export interface StatementSum {
   statement_id: string;
   day_start: Instant;
   model: string | null;
   meter: Meter | null;
+  /** As the line states it; null or absent for the standard one. */
+  tier?: string | null;
   /** Null unless every line states one. */
   quantity: string | null;
   amount_usd: string;

@@ -10,6 +10,7 @@ import { pairUnidentified } from './pair-unidentified.ts';
 export type DifferenceKind =
   | 'missing_event' // they bill it, we have no event
   | 'extra_event' // we charge it, they do not bill it
+  | 'other_month' // they bill it, we charge it in the month beside, with the same figures
   | 'charged_twice' // two effective events for one call of theirs
   | 'wrong_class' // the same number of tokens, split over meters otherwise
   | 'quantity'
@@ -40,10 +41,21 @@ export interface AttemptDifference {
   delta_usd: string;
 }
 
+/** The kind, finer where that gives the cause another name: input that is only split over cached and uncached otherwise. */
+export type CallKind = DifferenceKind | 'wrong_cache';
+
+const isCachedOrNot = (meter: string): boolean =>
+  meter.startsWith('input_uncached') || meter.startsWith('cache_');
+
+export const callKindOf = (difference: Pick<AttemptDifference, 'kind' | 'meters'>): CallKind =>
+  difference.kind === 'wrong_class' && difference.meters.every(({ meter }) => isCachedOrNot(meter))
+    ? 'wrong_cache'
+    : difference.kind;
+
 /** What attempts add to the delta of one cell, as counts of 10^-18 USD. */
 export interface CellContribution {
   readonly cell: CellName;
-  readonly kind: DifferenceKind;
+  readonly kind: CallKind;
   readonly flagged: boolean;
   readonly amount: bigint;
 }
@@ -175,6 +187,31 @@ const describe = (call: Call): { difference: AttemptDifference; lines: Line[] } 
   return { difference, lines };
 };
 
+/** Calls of the months beside, by the provider's id. */
+const groupById = (charges: readonly LedgerCharge[]): Map<string, LedgerCharge[]> => {
+  const byId = new Map<string, LedgerCharge[]>();
+  for (const charge of charges) {
+    if (charge.provider_request_id === '') continue;
+    const known = byId.get(charge.provider_request_id);
+    if (known) known.push(charge);
+    else byId.set(charge.provider_request_id, [charge]);
+  }
+  return byId;
+};
+
+/** The same call with what the month beside charges for it. Only where nothing differs is it that call. */
+const isOfOtherMonth = (call: Call, charges: readonly LedgerCharge[], naming: Naming): boolean => {
+  const whole: Call = { ...call, lines: new Map() };
+  for (const [key, line] of call.lines) {
+    whole.lines.set(key, { ...line, ledger: { quantity: 0n, amount: 0n } });
+  }
+  for (const { model, meter, quantity, amount_usd } of charges) {
+    addTo(lineOf(whole, naming, model, meter).ledger, quantity, amount_usd);
+  }
+  const events = new Set(charges.map(({ event_id }) => event_id));
+  return events.size === 1 && ![...whole.lines.values()].some(differs);
+};
+
 /** What needs somebody comes first; then in the order of the provider's ids, so that runs can be compared. */
 const faultsFirst = (a: AttemptDifference, b: AttemptDifference): number => {
   if (a.flagged !== b.flagged) return a.flagged ? 1 : -1;
@@ -188,15 +225,22 @@ const faultsFirst = (a: AttemptDifference, b: AttemptDifference): number => {
  * Compares our attempts with the provider's own record of each call and names every difference. A call of theirs that we
  * cannot find and a flagged attempt of ours that has no id of theirs are taken for the same call where model and size fit:
  * after a crash nobody told us the id.
- * @param ledger charges of the period net of reversals, and the events that are flagged or carry no charge.
+ * @param ledger charges of the period net of reversals, and the events that are flagged or carry no charge. `beside`: charges of
+ * the first and last days of the months beside, where a call at midnight may have been counted.
  */
 export const matchAttempts = (
-  ledger: { charges: readonly LedgerCharge[]; events: readonly LedgerEvent[] },
+  ledger: {
+    charges: readonly LedgerCharge[];
+    events: readonly LedgerEvent[];
+    beside?: readonly LedgerCharge[];
+  },
   items: readonly StatementItem[],
   cell: CellNaming,
 ): MatchResult => {
   const splitsOutput = items.some((item) => item.meter.startsWith('output_reasoning'));
-  const calls = pairUnidentified([...collect(ledger, items, { cell, splitsOutput }).values()]);
+  const naming = { cell, splitsOutput };
+  const beside = groupById(ledger.beside ?? []);
+  const calls = pairUnidentified([...collect(ledger, items, naming).values()]);
   const result: MatchResult = { matched: 0, differences: [], contributions: [] };
   for (const call of calls) {
     const described = describe(call);
@@ -204,7 +248,16 @@ export const matchAttempts = (
       if (call.billed) result.matched += 1;
       continue;
     }
-    const { kind, flagged } = described.difference;
+    const elsewhere = beside.get(call.id);
+    if (
+      described.difference.kind === 'missing_event' &&
+      elsewhere &&
+      isOfOtherMonth(call, elsewhere, naming)
+    ) {
+      described.difference.kind = 'other_month';
+    }
+    const { flagged } = described.difference;
+    const kind = callKindOf(described.difference);
     result.differences.push(described.difference);
     const perCell = new Map<string, { cell: CellName; amount: bigint }>();
     for (const line of described.lines) {

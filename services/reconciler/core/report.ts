@@ -1,6 +1,8 @@
+import { addAmounts } from '../../../pricing/money.ts';
 import type { Instant, Period } from '../../../schemas/instant.ts';
+import type { Cause } from './causes.ts';
 import type { AttemptDifference } from './match-attempts.ts';
-import type { Cause } from './variance.ts';
+import { nameOfDifference } from './variance.ts';
 
 /** One model and meter, both sides. Money and quantities as exact decimal strings; delta is statement minus ledger. */
 export interface CellReport {
@@ -32,7 +34,7 @@ export interface ReconciliationReport {
   delta_usd: string;
   explained_usd: string;
   unexplained_usd: string;
-  /** Sum of the cells' unexplained amounts without their signs: two faults do not cancel. This is held against the tolerance. */
+  /** Sum of the cells' unexplained amounts, and of single calls within a cell, without their signs: two faults do not cancel. This is held against the tolerance. */
   unexplained_abs_usd: string;
   within_tolerance: boolean;
   causes: Cause[];
@@ -95,22 +97,50 @@ const summaryLines = (report: ReconciliationReport): string[] => {
     ...report.causes.map((cause) => cause.amount_usd),
   ];
   const places = Math.max(2, ...amounts.map(placesOf));
+  const unnamed = report.causes.filter((cause) => cause.class === 'unexplained');
+  const hasUnnamed = unnamed.length > 0 && unnamed.length < report.causes.length;
   const rows = [
-    ['ledger', '', print(report.ledger_usd, places)],
+    ['ledger', '', '', print(report.ledger_usd, places)],
     ...report.causes.map((cause) => [
       cause.class,
+      cause.explained ? 'accepted' : 'to decide',
       `${cause.text}${countOf(cause.count)}`,
       print(cause.amount_usd, places, true),
     ]),
-    ['statement', '', print(report.statement_usd, places)],
+    ['statement', '', '', print(report.statement_usd, places)],
     [
       'unexplained',
+      '',
       `${report.within_tolerance ? 'within' : 'OUTSIDE'} tolerance ${print(report.tolerance_usd, 2)}`,
       print(report.unexplained_usd, places, true),
     ],
+    ...(hasUnnamed
+      ? [
+          [
+            '',
+            '',
+            'of which no cause could be named for',
+            print(addAmounts(unnamed.map((cause) => cause.amount_usd)), places, true),
+          ],
+        ]
+      : []),
   ];
-  return table(rows, 2);
+  return table(rows, 3);
 };
+
+/** One sentence a cause: what proves it. Of several cells that of the dearest. */
+const evidenceLines = (report: ReconciliationReport): string[] =>
+  report.causes.length === 0
+    ? []
+    : [
+        '',
+        '  how it is known',
+        ...table(
+          report.causes.map((cause) => [cause.class, cause.evidence]),
+          2,
+        ),
+        '  what each cause means and what to do about it: services/reconciler/discrepancies.md',
+      ];
 
 const cellLines = (report: ReconciliationReport): string[] => {
   const off = report.cells.filter((cell) => cell.delta_usd !== '0' || cell.causes.length > 0);
@@ -139,9 +169,9 @@ const cellLines = (report: ReconciliationReport): string[] => {
 const attemptLines = (report: ReconciliationReport): string[] => {
   if (report.attempts === null) return [];
   const { matched, faults, differences } = report.attempts;
-  const shown = differences.filter((difference) => !difference.flagged).slice(0, ROWS_SHOWN);
+  const shown = differences.filter((one) => !nameOfDifference(one).explained).slice(0, ROWS_SHOWN);
   const excused = differences.length - faults;
-  const head = `  ${matched} calls agree with the provider's own record; ${excused} differ as their ending says; ${faults} differ without excuse`;
+  const head = `  ${matched} calls agree with the provider's own record; ${excused} differ as their ending or their month says; ${faults} differ without excuse`;
   const rows = shown.map((difference) => [
     difference.kind,
     difference.provider_request_id === '' ? 'no provider id' : difference.provider_request_id,
@@ -168,6 +198,7 @@ export const renderReport = (report: ReconciliationReport): string => {
     ...statements,
     '',
     ...summaryLines(report),
+    ...evidenceLines(report),
     '',
     ...cellLines(report),
     ...(unmapped.length > 0 ? ['', ...unmapped] : []),

@@ -1,23 +1,9 @@
 import { formatAmount } from '../../../pricing/money.ts';
+import type { Cause, NamedAmount } from './causes.ts';
 import type { CellName } from './cell.ts';
-import type { CellContribution, DifferenceKind } from './match-attempts.ts';
-
-/**
- * Why the two sides differ. `scope`: they bill what did not pass the proxy. `volume`: attempts whose usage they never stated to us.
- * `price`: the same quantities at another price. `rounding`: within half of the last unit printed. `unexplained`: the rest.
- */
-export type VarianceClass = 'scope' | 'volume' | 'price' | 'rounding' | 'unexplained';
-
-export interface Cause {
-  class: VarianceClass;
-  /** Scope (but for lines no table maps), volume and rounding need no decision; a price difference is named but not accepted. */
-  explained: boolean;
-  /** Share of the delta in USD; all causes of a cell add up to its delta. */
-  amount_usd: string;
-  /** Lines (scope, rounding) or attempts (the others, where known; else 0). */
-  count: number;
-  text: string;
-}
+import type { AttemptDifference, CallKind, CellContribution } from './match-attempts.ts';
+import { callKindOf } from './match-attempts.ts';
+import { ANY_MODEL } from './meter-groups.ts';
 
 /** Both sides of one cell. Amounts and quantities as counts of 10^-18. */
 export interface CellFacts {
@@ -40,18 +26,61 @@ export interface CellFacts {
   readonly roundingBound: bigint;
   /** Whether the ledger has any charge of this model. */
   readonly ledgerKnowsModel: boolean;
+  /** What lines of the statement, or both records together, prove to be a share of the delta. */
+  readonly named: readonly NamedAmount[];
 }
 
-/** Texts of causes that are single calls. */
-export const CALL_TEXTS: Record<DifferenceKind, string> = {
-  missing_event: 'calls the provider bills and we have no event of',
-  extra_event: 'calls we charge and the provider does not bill',
-  charged_twice: 'calls of the provider that we charge twice',
-  wrong_class: 'calls whose tokens are split over the meters otherwise',
-  quantity: 'calls with other quantities',
-  price: 'calls with the same quantities at another price',
+/** How differences of single calls are called. */
+const OF_CALLS: Record<CallKind, Pick<Cause, 'class' | 'explained' | 'text'>> = {
+  missing_event: {
+    class: 'missing_calls',
+    explained: false,
+    text: 'calls the provider bills and we have no event of',
+  },
+  extra_event: {
+    class: 'missing_calls',
+    explained: false,
+    text: 'calls we charge and the provider does not bill',
+  },
+  charged_twice: {
+    class: 'missing_calls',
+    explained: false,
+    text: 'calls of the provider that we charge twice',
+  },
+  other_month: {
+    class: 'time_zone',
+    explained: true,
+    text: 'calls that we charge in the month beside, with the same figures',
+  },
+  wrong_cache: {
+    class: 'cache',
+    explained: false,
+    text: 'calls whose input is split over cached and uncached otherwise',
+  },
+  wrong_class: {
+    class: 'unexplained',
+    explained: false,
+    text: 'calls whose tokens are split over the meters otherwise',
+  },
+  quantity: { class: 'unexplained', explained: false, text: 'calls with other quantities' },
+  price: {
+    class: 'price',
+    explained: false,
+    text: 'calls with the same quantities at another price',
+  },
 };
-export const FLAGGED_TEXT = 'attempts whose usage the provider did not state to us';
+const FLAGGED: Pick<Cause, 'class' | 'explained' | 'text'> = {
+  class: 'volume',
+  explained: true,
+  text: 'attempts whose usage the provider did not state to us',
+};
+
+/** What a difference of one call is called. */
+export const nameOfCall = (call: { kind: CallKind; flagged: boolean }) =>
+  call.flagged ? FLAGGED : OF_CALLS[call.kind];
+
+export const nameOfDifference = (difference: AttemptDifference) =>
+  nameOfCall({ kind: callKindOf(difference), flagged: difference.flagged });
 
 const magnitude = (value: bigint): bigint => (value < 0n ? -value : value);
 
@@ -74,25 +103,22 @@ class CauseSplit {
 const nameAttempts = (split: CauseSplit, contributions: readonly CellContribution[]): void => {
   const sums = new Map<string, { of: CellContribution; amount: bigint; count: number }>();
   for (const part of contributions) {
-    const key = part.flagged ? 'flagged' : part.kind;
-    const before = sums.get(key) ?? { of: part, amount: 0n, count: 0 };
-    sums.set(key, { of: part, amount: before.amount + part.amount, count: before.count + 1 });
+    const { text } = nameOfCall(part);
+    const before = sums.get(text) ?? { of: part, amount: 0n, count: 0 };
+    sums.set(text, { of: part, amount: before.amount + part.amount, count: before.count + 1 });
   }
   for (const { of, amount, count } of sums.values()) {
-    if (of.flagged) {
-      const text = FLAGGED_TEXT;
-      split.name({ class: 'volume', explained: true, count, text }, amount);
-    } else {
-      const variance = of.kind === 'price' ? 'price' : 'unexplained';
-      split.name({ class: variance, explained: false, count, text: CALL_TEXTS[of.kind] }, amount);
-    }
+    const evidence = `${count} ${count === 1 ? 'call' : 'calls'} of the provider's own record, each with its id.`;
+    split.name({ ...nameOfCall(of), count, evidence }, amount);
   }
 };
 
 const nameRounding = (split: CauseSplit, facts: CellFacts): void => {
   if (magnitude(split.rest) > facts.roundingBound) return;
   const text = 'within half of the last unit printed';
-  split.name({ class: 'rounding', explained: true, count: facts.statementLines, text }, split.rest);
+  const evidence = `${facts.statementLines} printed ${facts.statementLines === 1 ? 'line' : 'lines'} can be off by ${formatAmount(facts.roundingBound)} USD at most.`;
+  const count = facts.statementLines;
+  split.name({ class: 'rounding', explained: true, count, text, evidence }, split.rest);
 };
 
 /** Money for a model that never passed here is named and accepted; a line that nobody can read is named, and somebody must look. */
@@ -102,10 +128,11 @@ const nameScope = (split: CauseSplit, facts: CellFacts): void => {
   const text = isMapped
     ? 'lines for what did not pass the proxy'
     : 'lines whose text no table maps';
-  split.name(
-    { class: 'scope', explained: isMapped, count: facts.statementLines, text },
-    split.rest,
-  );
+  const evidence = isMapped
+    ? `The ledger has no event of ${facts.cell.model}${facts.cell.model === ANY_MODEL ? ` ${facts.cell.meter}` : ''}.`
+    : 'No table knows what these lines are for; they are listed below.';
+  const count = facts.statementLines;
+  split.name({ class: 'scope', explained: isMapped, count, text, evidence }, split.rest);
 };
 
 /**
@@ -126,18 +153,21 @@ const nameBoundedVolume = (split: CauseSplit, facts: CellFacts): void => {
   if (!unpriced && amount > most) amount = most;
   else if (amount < least) amount = least;
   const text = 'attempts whose usage the provider did not state to us, or no book prices (at most)';
-  split.name({ class: 'volume', explained: true, count: events, text }, amount);
+  const evidence = `${events} ${events === 1 ? 'attempt' : 'attempts'}, each at most like the dearest one that was stated (${formatAmount(dearest)} USD).`;
+  split.name({ class: 'volume', explained: true, count: events, text, evidence }, amount);
 };
 
 const nameRest = (split: CauseSplit, facts: CellFacts, itemised: boolean): void => {
   if (!itemised && facts.statementQuantity === facts.ledgerQuantity) {
     const text = 'the same quantity at another price';
-    split.name({ class: 'price', explained: false, count: 0, text }, split.rest);
+    const evidence = `Both sides state a quantity of ${formatAmount(facts.ledgerQuantity)}.`;
+    split.name({ class: 'price', explained: false, count: 0, text, evidence }, split.rest);
   }
   const text = itemised
     ? 'the statement and the provider record per call differ'
     : 'no cause found';
-  split.name({ class: 'unexplained', explained: false, count: 0, text }, split.rest);
+  const evidence = 'Nothing in the two records proves a cause.';
+  split.name({ class: 'unexplained', explained: false, count: 0, text, evidence }, split.rest);
 };
 
 /**
@@ -149,6 +179,7 @@ export const explainCell = (
   contributions: readonly CellContribution[] | null,
 ): Cause[] => {
   const split = new CauseSplit(facts.statementAmount - facts.ledgerAmount);
+  for (const { amount, ...cause } of facts.named) split.name(cause, amount);
   if (contributions !== null) nameAttempts(split, contributions);
   if (contributions === null || contributions.length === 0) nameScope(split, facts);
   nameRounding(split, facts);

@@ -77,6 +77,7 @@ export const openConsole = async (over: Partial<ConsoleDeps> = {}) => {
       openItems: async () => ({ unrated: 0, quarantined: 0, not_rated_yet: 0 }),
       runAlone: (work) => work(),
     },
+    prices: () => [],
     pepper: 'pepper',
     resolveSecret: () => `rk_${'A'.repeat(12)}_${'b'.repeat(32)}`,
     clock: systemClock,

@@ -11,6 +11,7 @@ const fact = (id: string, rest: Partial<Fact> = {}): Fact => ({
   json: '{}',
   row: [],
   problem: null,
+  bytes: Buffer.byteLength(rest.json ?? '{}'),
   ...rest,
 });
 const ids = (facts: readonly Fact[]): string[] => facts.map(({ id }) => id);
@@ -71,6 +72,9 @@ describe('cutting into blocks', () => {
   test('a block is closed before it grows beyond the bytes allowed', () => {
     const big = { json: 'x'.repeat(600) };
     expect(cutBlocks([fact('a', big), fact('b', big)], limits)).toHaveLength(2);
+    // 200 characters of three bytes each: a block counted in characters would be refused by the warehouse, again at each repeat.
+    const wide = { json: '價'.repeat(200) };
+    expect(cutBlocks([fact('a', wide), fact('b', wide)], limits)).toHaveLength(2);
   });
 
   test('its range names log, topic, partitions, offsets and month', () => {

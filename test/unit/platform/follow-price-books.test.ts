@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -198,6 +198,18 @@ describe('a folder of one’s own', () => {
     const own = loadHousePrices({ books }).books;
     expect(own.books.filter(({ provider }) => provider === 'openai')).toHaveLength(1);
     expect(shipped.books.filter(({ provider }) => provider === 'openai').length).toBeGreaterThan(1);
+  });
+
+  it('follows a link to a folder, which is how a folder is swapped at once, and refuses one that leads nowhere', () => {
+    const { books } = twoFolders();
+    const elsewhere = join(books, '..', 'released');
+    cpSync(join(SHIPPED_BOOKS, 'openai', '0001.json'), join(elsewhere, '0001.json'));
+    symlinkSync(elsewhere, join(books, 'openai'));
+    // Left out without a word, its prices would be the shipped ones.
+    const own = loadHousePrices({ books }).books;
+    expect(own.books.filter(({ provider }) => provider === 'openai')).toHaveLength(1);
+    rmSync(elsewhere, { recursive: true });
+    expect(() => loadHousePrices({ books })).toThrow('cannot be read (ENOENT)');
   });
 
   it('does not displace a shipped provider by a draft alone', () => {

@@ -175,6 +175,20 @@ describe('contracts that are refused', () => {
   it.each([
     ['a gap in the versions', [contract([], { version: 2 })], 'expected version 1, found 2'],
     [
+      // Its terms would replace nothing, and entries would name it all the same.
+      'a version that was known before the one it follows',
+      [
+        contract([term({ factor: '0.9' })], { known_from: LATER }),
+        contract([term({ factor: '0.5' })], { version: 2 }),
+      ],
+      'version 2: known_from is not after that of version 1',
+    ],
+    [
+      'two versions known from the same instant',
+      [contract([term({ factor: '0.9' })]), contract([term({ factor: '0.5' })], { version: 2 })],
+      'version 2: known_from is not after that of version 1',
+    ],
+    [
       'one id for two prices',
       [contract([term({ factor: '1' }), term({ factor: '2' })])],
       'one id stands for two',

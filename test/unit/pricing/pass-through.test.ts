@@ -74,7 +74,7 @@ describe('a call that costs what its provider says', () => {
     expect(rate(usd('0'))).toMatchObject({ outcome: 'rated', charges: [], total_usd: '0' });
   });
 
-  it('is unrated where the cost has more than 12 places of a dollar: it is never rounded', () => {
+  it('is unrated where the cost has more than 12 places of a dollar and no rule rounds it', () => {
     expect(rate(usd('0.0076509169000000005'))).toMatchObject({
       outcome: 'unrated',
       unrated_reason: 'precision',
@@ -86,6 +86,26 @@ describe('a call that costs what its provider says', () => {
     expect(rate(usd('0.1234567890120')).total_usd).toBe('0.123456789012');
     expect(rate(usd('1e20')).unrated_reason).toBe('precision'); // 21 digits before the point
     expect(rate(usd('99999999999999999999')).total_usd).toBe('99999999999999999999');
+  });
+
+  it('is rounded to 12 places of a dollar, half to even, where the rule says so', () => {
+    const rounding = createPriceBooks([
+      first,
+      second({ pass_through: [rule({ rounding: 'half_even' })] }),
+    ]);
+    const total = (cost: string) => rate(usd(cost), LATER, rounding).total_usd;
+    expect(total('0.0076509169000000005')).toBe('0.0076509169'); // what a float makes of 0.0076509169
+    expect(total('0.1234567890125')).toBe('0.123456789012'); // a tie: to the even 2
+    expect(total('0.1234567890135')).toBe('0.123456789014'); // a tie: to the even 4
+    expect(total('0.12345678901250001')).toBe('0.123456789013');
+    expect(total('0.9999999999999')).toBe('1');
+    expect(total('0.123456789012')).toBe('0.123456789012');
+    const [charge] = rate(usd('0.0076509169000000005'), LATER, rounding).charges;
+    expect([charge?.quantity, charge?.amount_usd]).toEqual(['7650.9169', '0.0076509169']);
+    expect(rate(usd('0.0000000000004'), LATER, rounding)).toMatchObject({
+      charges: [],
+      total_usd: '0',
+    });
   });
 
   it('needs no price and no name of the model, nor any tokens', () => {

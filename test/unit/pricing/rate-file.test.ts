@@ -20,6 +20,14 @@ const rate = async (lines: unknown[], rest: Partial<RateFileOptions> = {}): Prom
 const mini = { provider: 'openai', model: 'gpt-4o-mini-2024-07-18', at: AT, tier: 'default' };
 
 describe('rate FILE', () => {
+  it('does not answer zero where a line states no quantity: that is unknown, as it is for the rater', async () => {
+    const lines = await rate([mini, { ...mini, classes: {}, units: {} }]);
+    for (const line of lines) expect(line).toMatchObject({ unrated: 'unknown_usage' });
+    // A stated zero is one.
+    const [zero] = await rate([{ ...mini, classes: { output_text: 0 } }]);
+    expect(zero).toMatchObject({ total_usd: '0', charges: [] });
+  });
+
   it('answers each line with its charges', async () => {
     const [line] = await rate([
       {

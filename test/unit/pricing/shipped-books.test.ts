@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { activePrices } from '../../../pricing/active-prices.ts';
 import { Money } from '../../../pricing/money.ts';
+import { rateUsage } from '../../../pricing/rate-usage.ts';
 import type { PriceBook } from '../../../schemas/price-book.ts';
 import { diffPrices, nextVersion } from '../../../services/cli/commands/price-diff.ts';
 import {
@@ -14,6 +15,7 @@ import {
 import { showPrices } from '../../../services/cli/commands/prices.ts';
 import { formatPriceBook, importPriceBook } from '../../../services/cli/commands/prices-import.ts';
 import { loadPriceBooks, SHIPPED_BOOKS } from '../../../services/platform/price-books.ts';
+import { usageEvent } from './pricing-fixtures.ts';
 
 const books = loadPriceBooks();
 const PROVIDERS = providersIn(SHIPPED_BOOKS);
@@ -197,4 +199,14 @@ describe('loading books from disk', () => {
   it('refuses a folder that is not there', () => {
     expect(() => loadPriceBooks('/nowhere/books')).toThrow(/ENOENT/);
   });
+});
+
+it('the example of a book for own machines loads, and sells by the token and by the GPU hour', () => {
+  const books = loadPriceBooks('deploy/examples/price-books');
+  const rate = (model: string, rest: object) =>
+    rateUsage(usageEvent({ provider: 'own-gpus', model, tier: 'default', ...rest }), books, {
+      knownAt: books.newestKnownFrom,
+    }).total_usd;
+  expect(rate('llama-by-token', {})).toBe('0.00028'); // 1000 x 0.2 / 1e6 + 100 x 0.8 / 1e6
+  expect(rate('llama-by-hour', { classes: {}, units: { gpu_hours: '1.5' } })).toBe('3.75'); // 1.5 x 2.5
 });

@@ -24,6 +24,34 @@ describe('causes call by call', () => {
     expect(result).toMatchObject({ delta_usd: '0.2', unexplained_usd: '0.2', explained_usd: '0' });
   });
 
+  it('does not let a call they invent cancel one they leave out', () => {
+    // Of one meter: +0.1 for r2, which we never saw, and -0.1 for r1, which they do not bill.
+    const result = ofCalls([charge('r1', 'output_text')], [item('r2', 'output_text')]);
+    expect(result.attempts).toMatchObject({ faults: 2 });
+    expect(result).toMatchObject({
+      delta_usd: '0',
+      unexplained_usd: '0',
+      unexplained_abs_usd: '0.2',
+      within_tolerance: false,
+    });
+  });
+
+  it('does not let two calls with faults of one name cancel', () => {
+    // r1 is 0.05 too much, r2 0.05 too little.
+    const result = ofCalls(
+      [charge('r1', 'output_text'), charge('r2', 'output_text')],
+      [
+        item('r1', 'output_text', { quantity: '15', amount_usd: '0.15' }),
+        item('r2', 'output_text', { quantity: '5', amount_usd: '0.05' }),
+      ],
+    );
+    expect(result).toMatchObject({
+      delta_usd: '0',
+      unexplained_abs_usd: '0.1',
+      within_tolerance: false,
+    });
+  });
+
   it('names a call we charge and they do not bill', () => {
     const result = ofCalls([charge('r1', 'output_text')], []);
     expect(result.attempts?.differences).toMatchObject([
@@ -61,7 +89,9 @@ describe('causes call by call', () => {
         delta_usd: '-0.1',
       },
     ]);
-    expect(result.causes).toMatchObject([{ class: 'unexplained', amount_usd: '-0.1', count: 1 }]);
+    expect(result.causes).toMatchObject([
+      { class: 'missing_calls', explained: false, amount_usd: '-0.1', count: 1 },
+    ]);
   });
 
   it('names tokens counted in the wrong class: the same total, split otherwise', () => {
@@ -216,15 +246,19 @@ describe('the report as text', () => {
       `openai, November 2026   amounts in USD
   statement costs-2026-11.csv (sha256 aaaaaaaa…, 4 lines)
 
-  ledger                                                               1,234.50
-  unexplained   calls the provider bills and we have no event of (1)      +0.10
-  statement                                                            1,234.60
-  unexplained   OUTSIDE tolerance 0.00                                    +0.10
+  ledger                                                                             1,234.50
+  missing_calls   to decide   calls the provider bills and we have no event of (1)      +0.10
+  statement                                                                          1,234.60
+  unexplained                 OUTSIDE tolerance 0.00                                    +0.10
 
-  model                    meter    causes          ledger   statement   delta   unexplained
-  gpt-4o-mini-2024-07-18   output   unexplained   1,234.50    1,234.60   +0.10         +0.10
+  how it is known
+  missing_calls   1 call of the provider's own record, each with its id.
+  what each cause means and what to do about it: services/reconciler/discrepancies.md
 
-  1 calls agree with the provider's own record; 0 differ as their ending says; 1 differ without excuse
+  model                    meter    causes            ledger   statement   delta   unexplained
+  gpt-4o-mini-2024-07-18   output   missing_calls   1,234.50    1,234.60   +0.10         +0.10
+
+  1 calls agree with the provider's own record; 0 differ as their ending or their month says; 1 differ without excuse
   missing_event   r2   no attempt   gpt-4o-mini-2024-07-18 output   +0.1
 `,
     );

@@ -21,6 +21,19 @@ export interface Totals {
   control_totals: { verdict: 'equal' | 'behind' | 'differ' | 'unknown'; differences: string[] };
   as_of: string;
 }
+export interface PriceBook {
+  provider: string;
+  version: number;
+  prices: number;
+  known_from: string;
+  approved_by: string[];
+  last_compared: string | null;
+  findings: { finding: string; what: string }[];
+}
+export interface Prices {
+  rows: PriceBook[];
+  unpriced: { provider: string; model: string; reason: string; events: number }[];
+}
 export interface Budget {
   budget_id: string;
   tenant: string;
@@ -67,6 +80,7 @@ export const readSpend = (query: Record<string, string | undefined>): Promise<Sp
   get(withQuery('/api/v1/spend', query));
 export const readTotals = (period: string | undefined): Promise<Totals> =>
   get(withQuery('/api/v1/totals', { period }));
+export const readPrices = (): Promise<Prices> => get('/api/v1/prices/books');
 export const readPeriods = async (): Promise<string[]> =>
   (await get<{ periods: string[] }>('/api/v1/periods')).periods;
 export const readBudgets = async (): Promise<Budget[]> =>

@@ -6,9 +6,21 @@ import { Empty } from './empty.tsx';
 import { Link } from './link.tsx';
 import { Login } from './login.tsx';
 import { decimalsFor, isSame, isZero } from './money.ts';
+import { PriceBooks } from './price-books.tsx';
 import { SpendTable } from './spend-table.tsx';
 import type { Figures } from './state.ts';
-import { FILTERS, failure, figures, go, hrefOf, loading, refresh, session, view } from './state.ts';
+import {
+  FILTERS,
+  failure,
+  figures,
+  go,
+  hrefOf,
+  loading,
+  prices,
+  refresh,
+  session,
+  view,
+} from './state.ts';
 import { Differences, Status } from './status.tsx';
 
 const MONTH = new Intl.DateTimeFormat('en', { month: 'long', year: 'numeric', timeZone: 'UTC' });
@@ -153,6 +165,7 @@ const Page = ({ shown }: { shown: Figures }) => {
       <Overview shown={shown} />
       {nothing ? <Empty house={shown.periods.length === 0} /> : <Spendings shown={shown} />}
       <Budgets budgets={shown.budgets} />
+      {prices.value === null ? null : <PriceBooks prices={prices.value} />}
     </>
   );
 };

@@ -1,6 +1,14 @@
 import { effect, signal, untracked } from '@preact/signals';
-import type { Budget, Spend, Totals } from './api.ts';
-import { ApiError, isLoggedIn, readBudgets, readPeriods, readSpend, readTotals } from './api.ts';
+import type { Budget, Prices, Spend, Totals } from './api.ts';
+import {
+  ApiError,
+  isLoggedIn,
+  readBudgets,
+  readPeriods,
+  readPrices,
+  readSpend,
+  readTotals,
+} from './api.ts';
 
 /** What narrows the page; all of it is in the address, so that a link shows what its sender saw. */
 export const FILTERS = ['tenant', 'feature', 'model'] as const;
@@ -20,6 +28,7 @@ export interface Figures {
 }
 
 const REFRESH_MS = 10_000;
+const PRICES_KEPT_MS = 60_000;
 
 const readView = (): View => {
   const params = new URLSearchParams(location.search);
@@ -34,6 +43,8 @@ const readView = (): View => {
 export const view = signal<View>(readView());
 export const session = signal<'unknown' | 'in' | 'out'>('unknown');
 export const figures = signal<Figures | null>(null);
+/** Read by itself and seldom: the figures do not wait for it. */
+export const prices = signal<Prices | null>(null);
 export const failure = signal<string | null>(null);
 export const loading = signal(false);
 
@@ -71,6 +82,20 @@ const readFigures = async (wanted: View): Promise<Figures> => {
   return { period, periods, totals, budgets, day, tenant, feature, model };
 };
 
+let pricesReadAt = Number.NEGATIVE_INFINITY;
+
+const refreshPrices = async (): Promise<void> => {
+  const now = performance.now();
+  if (now - pricesReadAt < PRICES_KEPT_MS) return;
+  pricesReadAt = now;
+  try {
+    prices.value = await readPrices();
+  } catch {
+    // The figures say when the console is gone; this is asked for again with them.
+    pricesReadAt = Number.NEGATIVE_INFINITY;
+  }
+};
+
 let newest = 0;
 
 /** Reads everything again. A slower earlier reading never replaces a later one. */
@@ -88,6 +113,7 @@ export const refresh = async (): Promise<void> => {
     figures.value = read;
     failure.value = null;
     session.value = 'in';
+    void refreshPrices();
   } catch (error) {
     if (mine !== newest) return;
     if (error instanceof ApiError && error.status === 401) {
