@@ -211,7 +211,12 @@ const allowedChain = (
   if (route.flavour !== null && !mayUseModels(key, asked)) {
     return { ok: false, refusal: MODEL_NOT_ALLOWED };
   }
-  return withPrices(parts, found.chain, { route, facts, body: parsed?.object ?? null });
+  return withPrices(parts, found.chain, {
+    route,
+    facts,
+    body: parsed?.object ?? null,
+    source: parsed?.source ?? null,
+  });
 };
 
 /** Checks everything that can be checked before money is spent: key, body, route, model, dimensions, budget. */
