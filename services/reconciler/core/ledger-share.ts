@@ -1,6 +1,5 @@
 import { scaledAmount } from '../../../pricing/money.ts';
 import type { Cause } from './causes.ts';
-import type { CellReport } from './report.ts';
 import type { CellFacts } from './variance.ts';
 
 const magnitude = (value: bigint): bigint => (value < 0n ? -value : value);
@@ -83,7 +82,7 @@ const sentence = (models: readonly string[], share: string): string => {
 export const withShareEvidence = (
   shares: ReadonlyMap<string, string>,
   causes: readonly Cause[],
-  cells: readonly Pick<CellReport, 'model' | 'causes'>[],
+  cells: readonly { model: string; causes: readonly Cause[] }[],
 ): Cause[] => {
   const byShare = new Map<string, Set<string>>();
   for (const { model, causes: own } of cells) {
