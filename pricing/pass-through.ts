@@ -57,6 +57,10 @@ const ruleOf = (call: StatedCall, books: PriceBooks): BookRule<PassThrough> | un
   });
 };
 
+/** Whether a call costs what its provider says, should it say something. */
+export const isCostStated = (call: StatedCall, books: PriceBooks): boolean =>
+  ruleOf(call, books) !== undefined;
+
 const chargeOf = (usd: ScaledDecimal, model: string, priceId: string): Charge => {
   const places = Math.max(usd.places - QUANTITY_PLACES, 0);
   return {

@@ -8,7 +8,7 @@ export const createInstruments = (metrics: Metrics, lag: () => number | null) =>
   metrics.gauge('budget_lag_entries', 'Rated entries not yet counted against budgets', lag);
   return {
     signals: metrics.counter('budget_signals_total', 'Signals written, by state', ['state']),
-    /** `unrated` is the one to alarm on: calls that no budget has counted yet. */
+    /** `unrated` is the one to alarm on: calls that no budget has counted yet. `ceiling`: counted at the most they can cost. */
     entries: metrics.counter('budget_entries_total', 'Rated entries read, by what became of them', [
       'outcome',
     ]),

@@ -15,10 +15,18 @@ import type { JsonObject } from './core/flavour.ts';
 import { asObject } from './core/flavour.ts';
 import { presentedKey } from './core/headers.ts';
 import { countMembers } from './core/json-span.ts';
+import type { RequestFacts } from './core/request-facts.ts';
 import { formField, furtherModels, promptPieces, requestFacts } from './core/request-facts.ts';
 import type { Dialect, Route } from './core/route.ts';
 import { concernsWholeAccount, pathModel, resolveAccount } from './core/route.ts';
-import { badRequest, dialectOf, findChain, isPlace, UPSTREAM_NOT_FOUND } from './find-chain.ts';
+import {
+  badRequest,
+  dialectOf,
+  findChain,
+  isPlace,
+  UPSTREAM_NOT_FOUND,
+  withPrices,
+} from './find-chain.ts';
 import type { ProxyParts } from './proxy-parts.ts';
 import { readBody } from './read-body.ts';
 import { estimateTextTokens } from './token-count.ts';
@@ -184,6 +192,33 @@ const attributionOf = (
   return attribution;
 };
 
+const MODEL_NOT_ALLOWED: Refusal = {
+  status: 403,
+  code: 'model_not_allowed',
+  message: 'The key does not allow the model, or one of the models, that the call asks for.',
+};
+
+/** Where a call may go, by credentials, by what its key allows and by what has a price. */
+const allowedChain = (
+  parts: ProxyParts,
+  key: VirtualKey,
+  call: { route: Route; facts: RequestFacts; parsed: ReturnType<typeof parseBody> },
+): ReturnType<typeof findChain> => {
+  const { route, facts, parsed } = call;
+  const found = findChain(parts, route, facts.model);
+  if (!found.ok) return found;
+  const asked = { path: route.path, model: facts.model, parsed };
+  if (route.flavour !== null && !mayUseModels(key, asked)) {
+    return { ok: false, refusal: MODEL_NOT_ALLOWED };
+  }
+  return withPrices(parts, found.chain, {
+    route,
+    facts,
+    body: parsed?.object ?? null,
+    source: parsed?.source ?? null,
+  });
+};
+
 /** Checks everything that can be checked before money is spent: key, body, route, model, dimensions, budget. */
 export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Admitted> => {
   const { req } = arrival;
@@ -206,16 +241,8 @@ export const admitCall = async (parts: ProxyParts, arrival: Arrival): Promise<Ad
   }
   const formModel = route.flavour !== null && !parsed ? formModelOf(req, read.body) : undefined;
   const facts = requestFacts(parsed?.object ?? null, { ...route, formModel });
-  const found = findChain(parts, route, facts.model);
+  const found = allowedChain(parts, key, { route, facts, parsed });
   if (!found.ok) return no(found.refusal);
-  const asked = { path: route.path, model: facts.model, parsed };
-  if (route.flavour !== null && !mayUseModels(key, asked)) {
-    return no({
-      status: 403,
-      code: 'model_not_allowed',
-      message: 'The key does not allow the model, or one of the models, that the call asks for.',
-    });
-  }
   const attribution = attributionOf(parts, key, { req, route, body: parsed?.object ?? null });
   if (isRefusal(attribution)) return no(attribution);
   const budget = admit(

@@ -31,10 +31,30 @@ const createGauges = (metrics: Metrics, read: ProxyReadings): void => {
   );
 };
 
+/** Why an upstream was not asked, or not asked again. */
+const createTargetCounters = (metrics: Metrics) => ({
+  setAside: metrics.counter(
+    'proxy_targets_set_aside_total',
+    'Times an upstream failed so that others are preferred for a while.',
+    ['upstream'],
+  ),
+  retriesRefused: metrics.counter(
+    'proxy_retries_refused_total',
+    'Further attempts not made because the retry budget of the upstream that failed, or of the others, was spent.',
+    ['upstream'],
+  ),
+  unpriced: metrics.counter(
+    'proxy_targets_unpriced_total',
+    'Times an upstream that blocks unknown prices was not asked, since no price of the model is known.',
+    ['upstream'],
+  ),
+});
+
 /** What the proxy counts. No tenant, key or model in labels. */
 export const createProxyMetrics = (metrics: Metrics, read: ProxyReadings) => {
   createGauges(metrics, read);
   return {
+    ...createTargetCounters(metrics),
     operations: metrics.counter(
       'proxy_operations_total',
       'Work that ended later, by how its usage was settled. `given_up`: the provider never stated it; look at each.',
@@ -44,16 +64,6 @@ export const createProxyMetrics = (metrics: Metrics, read: ProxyReadings) => {
       'proxy_attempts_total',
       'Upstream attempts closed, by wire format, ending and role (primary, retry, fallback, hedge).',
       ['flavour', 'ending', 'role'],
-    ),
-    setAside: metrics.counter(
-      'proxy_targets_set_aside_total',
-      'Times an upstream failed so that others are preferred for a while.',
-      ['upstream'],
-    ),
-    retriesRefused: metrics.counter(
-      'proxy_retries_refused_total',
-      'Further attempts not made because the retry budget of the upstream that failed, or of the others, was spent.',
-      ['upstream'],
     ),
     refusals: metrics.counter('proxy_refusals_total', 'Calls the proxy refused itself, by code.', [
       'code',

@@ -53,6 +53,28 @@ export const costsGuards: readonly Guard[] = [
     test: { file: COST, name: 'case 86 · of a stream, as a trailer' },
   },
   {
+    name: 'unpriced-model-is-not-sent',
+    protects: ['case 82'],
+    file: 'services/proxy/find-chain.ts',
+    find: 'if (!blocksUnpriced(upstream)) return true;',
+    replace: 'if (upstream) return true;',
+    test: {
+      file: 'test/integration/unknown-price.test.ts',
+      name: 'case 82 · refuses an unpriced model',
+    },
+  },
+  {
+    name: 'ceiling-counts-against-the-budget',
+    protects: ['case 82'],
+    file: 'services/budget/core/spend-book.ts',
+    find: 'const amount = entry.total_usd ?? entry.ceiling_usd;',
+    replace: 'const amount = entry.total_usd;',
+    test: {
+      file: 'test/unit/budget/ceilings.test.ts',
+      name: 'case 82 · counts usage without a price',
+    },
+  },
+  {
     name: 'http2-carries-trailers-on',
     protects: ['case 86'],
     file: 'services/proxy/http2-door.ts',

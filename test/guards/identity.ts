@@ -126,8 +126,8 @@ const neverLost: readonly Guard[] = [
     name: 'budget-sums-are-integers',
     protects: ['case 39'],
     file: 'services/budget/core/spend-book.ts',
-    find: 'count(entry, scaledAmount(entry.total_usd));',
-    replace: 'count(entry, BigInt(Math.round(Number(entry.total_usd) * 1e6)) * 10n ** 12n);',
+    find: 'count(entry, scaledAmount(amount));',
+    replace: 'count(entry, BigInt(Math.round(Number(amount) * 1e6)) * 10n ** 12n);',
     test: { file: LOST_SPEND, name: 'case 39 ·' },
   },
   {

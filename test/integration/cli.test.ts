@@ -83,6 +83,19 @@ describe('a configuration that cannot be used gets one message and exit code 2',
     expect(run.stderr).not.toContain('sk-not-ours');
   });
 
+  test('a policy for unknown prices that cannot work is refused; one that needs care is a warning', async () => {
+    const at = 'dialect: openai, base_url: "https://api.example.com/v1"';
+    const azure = 'dialect: azure, base_url: "https://x.openai.azure.com"';
+    const path = configFile(
+      `records: { upstreams: [{ id: a, provider: nobody, unknown_price: block, ${at} }, { id: b, provider: nobody, unknown_price: ceiling, ${at} }, { id: c, provider: azure, unknown_price: block, ${azure} }] }\n`,
+    );
+    const run = await runCli(['config', 'check', '--config', path]);
+    expect(run.code).toBe(2);
+    expect(run.stderr).toContain('upstream a: unknown_price is block and provider "nobody" has no');
+    expect(run.stderr).toContain('upstream b: unknown_price is ceiling and provider "nobody" has');
+    expect(run.stderr).toContain('warning: upstream c: unknown_price is block, and Azure is asked');
+  });
+
   test('a provider without a price book is a warning, with the one that was probably meant', async () => {
     const path = configFile(
       'records: { upstreams: [{ id: typo, provider: opnai, dialect: openai, base_url: "https://api.openai.com/v1" }] }\n',

@@ -20,6 +20,8 @@ export interface BudgetStatusRow {
   resets_at: Instant | null;
   limit_usd: string;
   spent_usd: string;
+  /** How much of `spent_usd` is ceilings of usage that has no price yet. */
+  ceiling_usd: string;
   state: BudgetState;
   /** Of the newest signal; 0 before the first. */
   version: number;
@@ -101,7 +103,7 @@ export class BudgetController {
     const concerned = this.#concernedBy(entry, now);
     const before = concerned.map(({ budget, key }) => this.#stateIn(budget, key));
     const outcome = this.#book.fold(entry);
-    if (outcome !== 'counted') return outcome;
+    if (outcome !== 'counted' && outcome !== 'ceiling') return outcome;
     for (const [index, { budget, key }] of concerned.entries()) {
       this.#noteCause(budget, entry, this.#stateIn(budget, key) !== before[index]);
     }
@@ -145,6 +147,7 @@ export class BudgetController {
         resets_at: window.end ?? null,
         limit_usd: budget.limit_usd,
         spent_usd: formatAmount(spend.spent),
+        ceiling_usd: formatAmount(spend.ceilings),
         state: stateOf(budget, spend.spent),
         version: this.#newest.get(budget.id)?.version ?? 0,
         settled_events: spend.settledEvents,

@@ -9,13 +9,15 @@ import { WINDOW_KINDS, windowKeyAt } from './windows.ts';
 export interface WindowSpend {
   /** USD as a count of 10^-18. */
   readonly spent: bigint;
+  /** How much of it is ceilings: usage without a price, counted at the most it can cost. */
+  readonly ceilings: bigint;
   /** Events whose charge counts: rated, not reversed, paid from the shared pool. */
   readonly settledEvents: number;
   /** `closed_at` of the newest event counted. */
   readonly asOf?: Instant;
 }
 
-export type FoldOutcome = 'counted' | 'duplicate' | 'unrated' | 'byo_key';
+export type FoldOutcome = 'counted' | 'ceiling' | 'duplicate' | 'unrated' | 'byo_key';
 
 /** Spend per tenant and window. The same set of entries gives the same book in any order and with any repetition. */
 export interface SpendBook {
@@ -27,7 +29,7 @@ export interface SpendBook {
   size(): { intervals: number; windows: number };
 }
 
-const NOTHING: WindowSpend = { spent: 0n, settledEvents: 0 };
+const NOTHING: WindowSpend = { spent: 0n, ceilings: 0n, settledEvents: 0 };
 
 const later = (a: Instant | undefined, b: Instant): Instant => (a === undefined || b > a ? b : a);
 
@@ -38,7 +40,8 @@ const isOver = (windowKey: string, day: Instant): boolean =>
 /**
  * An empty book. An entry is known by (proxy, boot, sequence) of its event together with its revision and kind, which is its
  * `entry_id` in a form whose numbers have no gaps. An event under the customer's own key is not our
- * spend and does not count; neither does an unrated one: an unknown price is not zero, it is a metric.
+ * spend and does not count. An unrated one counts at its ceiling until its reversal takes that back; without a ceiling it does not
+ * count: an unknown price is not zero, it is a metric.
  */
 export const createSpendBook = (): SpendBook => {
   const seen = new Map<string, SeenSequences>();
@@ -55,6 +58,8 @@ export const createSpendBook = (): SpendBook => {
   };
 
   const count = (entry: RatedUsage, amount: bigint): void => {
+    const isRated = entry.total_usd !== undefined;
+    const step = entry.kind === 'charge' ? 1 : -1;
     const tenant = entry.dimensions.tenant;
     const windows = tenants.get(tenant) ?? new Map<string, WindowSpend>();
     tenants.set(tenant, windows);
@@ -63,7 +68,8 @@ export const createSpendBook = (): SpendBook => {
       const before = windows.get(key) ?? NOTHING;
       windows.set(key, {
         spent: before.spent + amount,
-        settledEvents: before.settledEvents + (entry.kind === 'charge' ? 1 : -1),
+        ceilings: before.ceilings + (isRated ? 0n : amount),
+        settledEvents: before.settledEvents + (isRated ? step : 0),
         asOf: later(before.asOf, entry.closed_at),
       });
     }
@@ -73,9 +79,10 @@ export const createSpendBook = (): SpendBook => {
     fold: (entry) => {
       if (!isNew(entry)) return 'duplicate';
       if (entry.byo_key) return 'byo_key';
-      if (entry.total_usd === undefined) return 'unrated';
-      count(entry, scaledAmount(entry.total_usd));
-      return 'counted';
+      const amount = entry.total_usd ?? entry.ceiling_usd;
+      if (amount === undefined) return 'unrated';
+      count(entry, scaledAmount(amount));
+      return entry.total_usd === undefined ? 'ceiling' : 'counted';
     },
     spendOf: (tenant, windowKey) => tenants.get(tenant)?.get(windowKey) ?? NOTHING,
     forgetBefore: (day) => {

@@ -48,6 +48,29 @@ const bookWarnings = ({ records }: HouseConfig, prices: LoadedPriceBooks): strin
     });
 };
 
+/** Upstreams whose policy for unknown prices cannot work: without a book there is neither a price to find nor a dearest one. */
+const policyProblems = ({ records }: HouseConfig, prices: LoadedPriceBooks): string[] => {
+  const books = new Set(prices.books.books.map(({ provider }) => provider));
+  return records.upstreams
+    .filter(({ provider, unknown_price: policy }) => {
+      return (policy === 'block' || policy === 'ceiling') && !books.has(provider);
+    })
+    .map(({ id, provider, unknown_price: policy }) =>
+      policy === 'block'
+        ? `upstream ${id}: unknown_price is block and provider ${JSON.stringify(provider)} has no price book, so every call would be refused. Publish a book, or set unknown_price to pass.`
+        : `upstream ${id}: unknown_price is ceiling and provider ${JSON.stringify(provider)} has no price book, so there is no dearest price to count at. Publish a book, or set unknown_price to block or pass.`,
+    );
+};
+
+/** Azure is asked for deployments: only those named like their models have a price that can be found beforehand. */
+const deploymentWarnings = ({ records }: HouseConfig): string[] =>
+  records.upstreams
+    .filter(({ dialect, unknown_price: policy }) => dialect === 'azure' && policy === 'block')
+    .map(
+      ({ id }) =>
+        `upstream ${id}: unknown_price is block, and Azure is asked for deployments; those not named like their models are refused.`,
+    );
+
 /** A folder of one's own stands still where the product moves on; and an account nobody has gets no agreed price. */
 const folderWarnings = (loaded: LoadedConfig, prices: LoadedPriceBooks): string[] => {
   const folder = loaded.priceFolders.books;
@@ -94,13 +117,18 @@ export const checkConfig = (loaded: LoadedConfig): number => {
   problems.unshift(...processProblems(loaded), ...ofPrices);
   problems.push(
     ...config.records.upstreams.flatMap((upstream) => upstreamProblems(upstream, resolveSecret)),
+    ...(prices ? policyProblems(config, prices) : []),
   );
   process.stderr.write(
     problems.length === 0 ? `${file} is valid\n` : `${file} has ${problems.length} problem(s):\n`,
   );
   for (const problem of problems) process.stderr.write(`  ${problem}\n`);
   const warnings = prices
-    ? [...bookWarnings(config, prices), ...folderWarnings(loaded, prices)]
+    ? [
+        ...bookWarnings(config, prices),
+        ...folderWarnings(loaded, prices),
+        ...deploymentWarnings(config),
+      ]
     : [];
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   return problems.length === 0 ? EXIT.ok : EXIT.usage;

@@ -15,6 +15,7 @@ export interface Refusal {
     | 'budget_exceeded'
     | 'budget_unknown'
     | 'model_not_allowed'
+    | 'model_not_priced'
     | 'account_wide'
     | 'upstream_unreachable'
     | 'upstream_timeout'
@@ -39,6 +40,7 @@ const OPENAI_TYPES: Partial<Record<Refusal['code'], string>> = {
   budget_exceeded: 'insufficient_quota',
   budget_unknown: 'insufficient_quota',
   model_not_allowed: 'permission_error',
+  model_not_priced: 'permission_error',
   account_wide: 'permission_error',
 };
 
@@ -50,6 +52,7 @@ const ANTHROPIC_TYPES: Partial<Record<Refusal['code'], string>> = {
   budget_exceeded: 'billing_error',
   budget_unknown: 'billing_error',
   model_not_allowed: 'permission_error',
+  model_not_priced: 'permission_error',
   account_wide: 'permission_error',
   upstream_timeout: 'timeout_error',
 };
@@ -72,9 +75,14 @@ export const refusalBody = (refusal: Refusal, dialect: Dialect, requestId: strin
   return JSON.stringify({ error: { message, type, param: null, code, ...budget } });
 };
 
+const BLOCKED_BY_MODEL: ReadonlySet<Refusal['code']> = new Set([
+  'model_not_allowed',
+  'model_not_priced',
+]);
+
 /** Headers of a refusal. Blocks say that asking again is no use: the SDKs obey that before their own rules. */
 export const refusalHeaders = (refusal: Refusal): Record<string, string> => ({
   'content-type': 'application/json',
   ...(refusal.retryAfterS === undefined ? {} : { 'retry-after': String(refusal.retryAfterS) }),
-  ...(refusal.budget || refusal.code === 'model_not_allowed' ? { 'x-should-retry': 'false' } : {}),
+  ...(refusal.budget || BLOCKED_BY_MODEL.has(refusal.code) ? { 'x-should-retry': 'false' } : {}),
 });

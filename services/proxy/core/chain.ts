@@ -86,15 +86,15 @@ export const chainOfRoute = (route: RouteRecord, upstreams: Places['upstreams'])
 };
 
 /**
- * The chain without the targets that cannot be called right now (no credential).
+ * The chain without the targets that cannot be called right now (no credential), or for this call (no price).
  * @returns null when none is left.
  */
 export const withoutTargets = (
   chain: Chain,
-  isUsable: (upstream: Upstream) => boolean,
+  isUsable: (upstream: Upstream, target: Target) => boolean,
 ): Chain | null => {
   const steps = chain.steps
-    .map((step) => ({ ...step, targets: step.targets.filter((t) => isUsable(t.upstream)) }))
+    .map((step) => ({ ...step, targets: step.targets.filter((t) => isUsable(t.upstream, t)) }))
     .filter((step) => step.targets.length > 0);
   return steps.length === 0 ? null : { ...chain, steps };
 };

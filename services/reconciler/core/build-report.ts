@@ -8,6 +8,7 @@ import type { LedgerSum, UnratedEvents } from './cell-facts.ts';
 import { collectCells } from './cell-facts.ts';
 import type { StatementFile, StatementSum } from './effective-lines.ts';
 import { effectiveSums } from './effective-lines.ts';
+import { commonShares, withShareEvidence } from './ledger-share.ts';
 import type { CellContribution, MatchResult } from './match-attempts.ts';
 import { matchAttempts } from './match-attempts.ts';
 import { createModelNaming } from './model-names.ts';
@@ -244,7 +245,12 @@ export const buildReport = (input: ReconciliationInput): ReconciliationReport =>
     ...one,
     named: [...one.named, ...(proven.get(cellKey(one.cell)) ?? [])],
   }));
-  const cells = explainCells(whole, matching);
+  const shares = commonShares(facts);
+  const plain = explainCells(whole, matching);
+  const cells = plain.map((one) => ({
+    ...one,
+    causes: withShareEvidence(shares, one.causes, [one]),
+  }));
   const used = new Set(sums.map((sum) => sum.statement_id));
   return {
     run_id: input.run_id,
@@ -256,7 +262,7 @@ export const buildReport = (input: ReconciliationInput): ReconciliationReport =>
       .filter((file) => used.has(file.statement_id))
       .map(({ statement_id, file_name, lines }) => ({ statement_id, file_name, lines })),
     ...totals(cells, matching, input.tolerance_usd),
-    causes: totalCauses(cells, matching),
+    causes: withShareEvidence(shares, totalCauses(plain, matching), plain),
     cells,
     unmapped: listUnmapped(sums),
     attempts: matching && {

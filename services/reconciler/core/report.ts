@@ -1,6 +1,7 @@
 import { addAmounts } from '../../../pricing/money.ts';
 import type { Instant, Period } from '../../../schemas/instant.ts';
 import type { Cause } from './causes.ts';
+import { shareOfLedger } from './ledger-share.ts';
 import type { AttemptDifference } from './match-attempts.ts';
 import { nameOfDifference } from './variance.ts';
 
@@ -98,7 +99,6 @@ const summaryLines = (report: ReconciliationReport): string[] => {
   ];
   const places = Math.max(2, ...amounts.map(placesOf));
   const unnamed = report.causes.filter((cause) => cause.class === 'unexplained');
-  const hasUnnamed = unnamed.length > 0 && unnamed.length < report.causes.length;
   const rows = [
     ['ledger', '', '', print(report.ledger_usd, places)],
     ...report.causes.map((cause) => [
@@ -109,17 +109,23 @@ const summaryLines = (report: ReconciliationReport): string[] => {
     ]),
     ['statement', '', '', print(report.statement_usd, places)],
     [
-      'unexplained',
+      'delta',
+      '',
+      `${shareOfLedger(report.delta_usd, report.ledger_usd)} of the ledger`,
+      print(report.delta_usd, places, true),
+    ],
+    [
+      'to decide',
       '',
       `${report.within_tolerance ? 'within' : 'OUTSIDE'} tolerance ${print(report.tolerance_usd, 2)}`,
       print(report.unexplained_usd, places, true),
     ],
-    ...(hasUnnamed
+    ...(unnamed.length > 0
       ? [
           [
             '',
             '',
-            'of which no cause could be named for',
+            'of which without a name',
             print(addAmounts(unnamed.map((cause) => cause.amount_usd)), places, true),
           ],
         ]
@@ -151,7 +157,7 @@ const cellLines = (report: ReconciliationReport): string[] => {
     ...shown.flatMap((cell) => [cell.ledger_usd, cell.statement_usd].map(placesOf)),
   );
   const rows = [
-    ['model', 'meter', 'causes', 'ledger', 'statement', 'delta', 'unexplained'],
+    ['model', 'meter', 'causes', 'ledger', 'statement', 'delta', 'of ledger', 'to decide'],
     ...shown.map((cell) => [
       cell.model,
       cell.meter,
@@ -159,6 +165,7 @@ const cellLines = (report: ReconciliationReport): string[] => {
       print(cell.ledger_usd, places),
       print(cell.statement_usd, places),
       print(cell.delta_usd, places, true),
+      shareOfLedger(cell.delta_usd, cell.ledger_usd),
       print(cell.unexplained_usd, places, true),
     ]),
   ];
@@ -166,8 +173,18 @@ const cellLines = (report: ReconciliationReport): string[] => {
   return [...table(rows, 3), ...(more > 0 ? [`  and ${more} more`] : [])];
 };
 
+/** Of amounts alone much cannot be proven. */
+const itemsHint = (report: ReconciliationReport): string[] => {
+  const isOpen = report.causes.some((cause) => !cause.explained);
+  if (!isOpen || report.cells.some((cell) => cell.statement_quantity !== null)) return [];
+  return [
+    '',
+    "  The statement has amounts and no quantities. The provider's record per call (--items FILE) proves more: which calls, which quantities, which price.",
+  ];
+};
+
 const attemptLines = (report: ReconciliationReport): string[] => {
-  if (report.attempts === null) return [];
+  if (report.attempts === null) return itemsHint(report);
   const { matched, faults, differences } = report.attempts;
   const shown = differences.filter((one) => !nameOfDifference(one).explained).slice(0, ROWS_SHOWN);
   const excused = differences.length - faults;

@@ -249,14 +249,15 @@ describe('the report as text', () => {
   ledger                                                                             1,234.50
   missing_calls   to decide   calls the provider bills and we have no event of (1)      +0.10
   statement                                                                          1,234.60
-  unexplained                 OUTSIDE tolerance 0.00                                    +0.10
+  delta                       <0.1 % of the ledger                                      +0.10
+  to decide                   OUTSIDE tolerance 0.00                                    +0.10
 
   how it is known
   missing_calls   1 call of the provider's own record, each with its id.
   what each cause means and what to do about it: services/reconciler/discrepancies.md
 
-  model                    meter    causes            ledger   statement   delta   unexplained
-  gpt-4o-mini-2024-07-18   output   missing_calls   1,234.50    1,234.60   +0.10         +0.10
+  model                    meter    causes            ledger   statement   delta   of ledger   to decide
+  gpt-4o-mini-2024-07-18   output   missing_calls   1,234.50    1,234.60   +0.10      <0.1 %       +0.10
 
   1 calls agree with the provider's own record; 0 differ as their ending or their month says; 1 differ without excuse
   missing_event   r2   no attempt   gpt-4o-mini-2024-07-18 output   +0.1
