@@ -26,7 +26,7 @@ export interface Rollups {
 }
 
 const NAME = 'hourly';
-const BUCKETS_PER_STATEMENT = 1_000;
+const BUCKETS_PER_STATEMENT = 200;
 /** From the first touch to the pass. */
 const COALESCE_MS = 50;
 /** A pass over large buckets is followed by four times its own length of rest: at most a fifth of one core. */

@@ -146,6 +146,12 @@ test('a report is made again byte for byte after late events, corrections, re-ra
   await house.publish([...late, stated]);
   await house.house.settle();
   await archived(house);
+  // The statement takes the guess's place a moment later; what is not in the ledger yet re-rating leaves to the rater.
+  await expect
+    .poll(() =>
+      warehouse.query(`SELECT event_id FROM charges WHERE event_id = '${stated.event_id}'`),
+    )
+    .not.toEqual([]);
   const applied = await house.rerate(
     { books: 'b', slice: { tenant: 'again' }, apply: true },
     { closed: ['2026-10'] },
