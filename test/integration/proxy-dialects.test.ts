@@ -130,7 +130,7 @@ test('Bedrock: each message of a binary stream reaches the client before the nex
   expect(reply.body.equals(Buffer.concat([first, second]))).toBe(true);
   expect(await oneEvent()).toMatchObject({
     flavour: 'bedrock.converse',
-    model: 'amazon.nova-lite-v1:0',
+    requested_model: 'amazon.nova-lite-v1:0',
     streamed: true,
     ending: 'reported',
     classes: { input_uncached: '8', output_text: '2' },
@@ -144,7 +144,7 @@ test('speech: the characters sent are what is sold', async () => {
   await call(`${url}/openai/v1/audio/speech`, JSON.stringify({ model: 'tts-1', input: 'Hello' }));
   expect(await oneEvent()).toMatchObject({
     flavour: 'openai.speech',
-    model: 'tts-1',
+    requested_model: 'tts-1',
     ending: 'reported',
     classes: {},
     units: { characters: '5' },

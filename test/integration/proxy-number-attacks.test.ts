@@ -121,7 +121,7 @@ test('a caller cannot have a dear model priced as a cheap one by quoting its nam
   });
   // The reply names no model, so what the request names decides the price.
   const [event] = await readEvents(localLog);
-  expect(event).toMatchObject({ model: 'dear', units: { audio_seconds: '60' } });
+  expect(event).toMatchObject({ requested_model: 'dear', units: { audio_seconds: '60' } });
 });
 
 test('what an upstream says before its answer (102, 103) is not its answer', async () => {
