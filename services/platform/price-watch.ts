@@ -83,7 +83,7 @@ export const startPriceWatch = (deps: {
       const key = `${found.provider} ${found.finding} ${found.what}`;
       if (told.has(key)) continue;
       told.add(key);
-      logger.warn({ ...found }, 'a price book needs a person');
+      logger.info({ ...found }, 'a price book needs a person');
     }
   };
   const look = (): void => {

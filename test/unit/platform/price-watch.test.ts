@@ -26,7 +26,7 @@ const watch = (from: string, prices = [...plainPrices(), announced]) => {
     },
     staleAfterDays: 45,
     clock: { nowMs: () => nowMs, monotonicMs: () => nowMs },
-    logger: pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
+    logger: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
     metrics,
   });
   onTestFinished(() => started.close());
@@ -67,7 +67,7 @@ it('a price announced for later waits on its day for an approval, and the watch 
   expect(said()).toEqual([]);
 });
 
-it('a book that nobody compared with its sources for 45 days is stale: one warning a day, not one a look', async () => {
+it('a book that nobody compared with its sources for 45 days is stale: told once a day, not one a look', async () => {
   const { said, pass, count } = watch('2026-12-16T12:00:00.000Z', plainPrices());
   expect(said()).toEqual([]); // 45 days after 1 November
   pass(1);
