@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { NameSchema } from './ids.ts';
-import { BoundInstantSchema, InstantSchema, PeriodSchema } from './instant.ts';
+import { BoundInstantSchema, InstantSchema } from './instant.ts';
+import { UsageSliceSchema } from './usage-slice.ts';
 import { DIMENSIONS } from './words.ts';
 
 /** What a report may be grouped by. `day` and `period` are those of the instant that decides the price. */
@@ -21,27 +22,6 @@ export const REPORT_GROUPINGS = [
 ] as const;
 export const ReportGroupingSchema = z.enum(REPORT_GROUPINGS);
 export type ReportGrouping = z.infer<typeof ReportGroupingSchema>;
-
-/** Which usage: everything where nothing is named. Accounting month, or instants (half-open); by the instant that decides the price. */
-export const ReportSliceSchema = z
-  .strictObject({
-    period: PeriodSchema.optional(),
-    from: BoundInstantSchema.optional(),
-    to: BoundInstantSchema.optional(),
-    tenant: NameSchema.optional(),
-    provider: NameSchema.optional(),
-    /** The model that answered or that was asked for. */
-    model: z.string().min(1).max(200).optional(),
-  })
-  .refine(({ from, to }) => from === undefined || to === undefined || from < to, {
-    message: 'expected "from" to be before "to"',
-    path: ['from'],
-  })
-  .refine(({ period, from, to }) => period === undefined || (from ?? to) === undefined, {
-    message: 'expected a period or instants, not both',
-    path: ['period'],
-  });
-export type ReportSlice = z.infer<typeof ReportSliceSchema>;
 
 export const ReportGroupingsSchema = z
   .array(ReportGroupingSchema)
@@ -73,7 +53,7 @@ const once = <Item>(nameOf: (item: Item) => string) =>
 export const ReportRecipeSchema = z.strictObject({
   /** Version of this form. */
   reckoner_report: z.literal(1),
-  slice: ReportSliceSchema,
+  slice: UsageSliceSchema,
   by: ReportGroupingsSchema,
   /** Prices as known at this instant. */
   known_at: InstantSchema,
@@ -154,7 +134,7 @@ export type ReportStep =
 
 /** A new report: of what is in the archive now, or of no more than `up_to` or what had `arrived_by` then. */
 export const ReportRequestSchema = z.strictObject({
-  slice: ReportSliceSchema,
+  slice: UsageSliceSchema,
   by: ReportGroupingsSchema,
   /** When the newest book was published where left out. */
   known_at: InstantSchema.optional(),

@@ -1,10 +1,11 @@
 import type { PricedFacts } from '../../pricing/rate-usage.ts';
 import type { RatedUsage } from '../../schemas/rated-usage.ts';
 import type { UsageEvent } from '../../schemas/usage-event.ts';
+import type { UsageSlice } from '../../schemas/usage-slice.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
 import { sqlString } from '../platform/warehouse.ts';
 import type { LeanEvent, StandingPrice } from './core/price-again.ts';
-import type { PagePlace, RerateSlice } from './rerate-pages.ts';
+import type { PagePlace } from './rerate-pages.ts';
 import { sliceCondition } from './rerate-pages.ts';
 
 /** The events of one page with what stands of each. */
@@ -15,7 +16,7 @@ export interface LeanPage {
 }
 
 export interface LeanReading {
-  slice: RerateSlice;
+  slice: UsageSlice;
   /** Providers whose own statement may be the price. */
   stating: readonly string[];
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Instant } from '../../schemas/instant.ts';
-import type { LogExtent, ReportSlice } from '../../schemas/report.ts';
+import type { LogExtent } from '../../schemas/report.ts';
 import type { UsageEvent } from '../../schemas/usage-event.ts';
+import type { UsageSlice } from '../../schemas/usage-slice.ts';
 import { toInstant } from '../platform/clock.ts';
 import { ReckonerError } from '../platform/errors.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
@@ -67,7 +68,7 @@ export const arrivedAfter = async (warehouse: Warehouse, at: Instant): Promise<L
 
 /** A slice of the archive, no further than the extents. */
 export interface ArchiveSlice {
-  slice: ReportSlice;
+  slice: UsageSlice;
   extents: readonly LogExtent[];
 }
 

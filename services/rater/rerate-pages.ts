@@ -1,21 +1,8 @@
-import type { Instant, Period } from '../../schemas/instant.ts';
+import type { Instant } from '../../schemas/instant.ts';
+import type { UsageSlice } from '../../schemas/usage-slice.ts';
 import { toInstant } from '../platform/clock.ts';
 import type { Warehouse } from '../platform/warehouse.ts';
 import { sqlString } from '../platform/warehouse.ts';
-
-/** Which events: everything where nothing is named. Names are validated by whoever takes them in. */
-export interface RerateSlice {
-  /** Accounting month. */
-  period?: Period | undefined;
-  /** First instant. What decides is what decides price and period: completion at the provider, else the opening of the attempt. */
-  from?: Instant | undefined;
-  /** First instant that is not in it. */
-  to?: Instant | undefined;
-  provider?: string | undefined;
-  /** The model that answered or that was asked for. */
-  model?: string | undefined;
-  tenant?: string | undefined;
-}
 
 /** Where a page lies, as conditions on archive and ledger alike: a run of the order in which both keep their rows. */
 export interface PagePlace {
@@ -43,7 +30,7 @@ const instantAt = (seconds: number): string => instant(toInstant(seconds * 1_000
 const monthOf = ({ hour }: Bucket): string => toInstant(hour * 1_000).slice(0, 7);
 
 /** What of the archive a slice is, as validated SQL. */
-export const sliceCondition = (slice: RerateSlice): string => {
+export const sliceCondition = (slice: UsageSlice): string => {
   const at = 'coalesce(provider_completed_at, event_ts)';
   const conditions = ['1'];
   if (slice.period !== undefined)
@@ -60,7 +47,7 @@ export const sliceCondition = (slice: RerateSlice): string => {
   return conditions.join(' AND ');
 };
 
-const listBuckets = async (warehouse: Warehouse, slice: RerateSlice): Promise<Bucket[]> => {
+const listBuckets = async (warehouse: Warehouse, slice: UsageSlice): Promise<Bucket[]> => {
   const rows = await warehouse.query<{ tenant: string; hour: number | string; n: string }>(
     `SELECT tenant, toUnixTimestamp(toStartOfHour(event_ts)) AS hour, count() AS n FROM usage_archive
      WHERE ${sliceCondition(slice)} GROUP BY tenant, hour
@@ -130,7 +117,7 @@ const cutBucket = async (
 };
 
 interface Paging {
-  slice: RerateSlice;
+  slice: UsageSlice;
   pageEvents: number;
 }
 

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { PriceBooks } from '../../pricing/price-books.ts';
 import type { Instant, Period } from '../../schemas/instant.ts';
+import type { UsageSlice } from '../../schemas/usage-slice.ts';
 import { ReckonerError } from '../platform/errors.ts';
 import type { EventLog } from '../platform/event-log.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -12,7 +13,7 @@ import { priceAgain } from './core/price-again.ts';
 import { rerate } from './core/rerate.ts';
 import type { LeanPage } from './lean-page.ts';
 import { readLeanPage } from './lean-page.ts';
-import type { PagePlace, RerateSlice } from './rerate-pages.ts';
+import type { PagePlace } from './rerate-pages.ts';
 import { PAGE_EVENTS, planPages } from './rerate-pages.ts';
 import type { RerateReport } from './rerate-tally.ts';
 import { Tally } from './rerate-tally.ts';
@@ -20,7 +21,7 @@ import { readRatedEvents } from './standing-entries.ts';
 import { ratedEntry } from './supersessions.ts';
 
 export interface RerateRequest {
-  slice: RerateSlice;
+  slice: UsageSlice;
   /** Folder of other books, on this machine; the books that new usage is rated by when left out. */
   books?: string | undefined;
   /** Prices as known at this instant; when the newest of the books was published when left out. */

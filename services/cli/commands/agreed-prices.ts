@@ -1,9 +1,10 @@
 import { indexContracts } from '../../../pricing/contract-prices.ts';
 import { withScaledPrice } from '../../../pricing/price-schedule.ts';
-import type { Price, PriceBook } from '../../../schemas/price-book.ts';
+import type { PriceBook } from '../../../schemas/price-book.ts';
 import type { LoadedPriceBooks } from '../../platform/price-books.ts';
 import type { PriceFilter, PriceRow } from './prices.ts';
-import { isWanted, rowOf } from './prices.ts';
+import { rowOf } from './prices.ts';
+import { pricesInForce } from './prices-in-force.ts';
 
 /** A price as an account pays it. */
 export interface AgreedRow extends PriceRow {
@@ -12,30 +13,6 @@ export interface AgreedRow extends PriceRow {
   /** `contract@version/term`, or empty where the list price holds. */
   agreed: string;
 }
-
-const slotOf = ({ model, meter, when }: Price): string =>
-  JSON.stringify([
-    model,
-    meter,
-    when?.tier ?? [],
-    when?.geo ?? [],
-    when?.context ?? [],
-    when?.time ?? [],
-  ]);
-
-/** Of the prices of one slot the one in force: the later valid_from, then the one known later. */
-const inForce = (prices: readonly Price[]): Price[] => {
-  const slots = new Map<string, Price>();
-  for (const price of prices) {
-    const before = slots.get(slotOf(price));
-    const later =
-      before === undefined ||
-      price.valid_from > before.valid_from ||
-      (price.valid_from === before.valid_from && price.known_from > before.known_from);
-    if (later) slots.set(slotOf(price), price);
-  }
-  return prices.filter((price) => slots.get(slotOf(price)) === price);
-};
 
 const wantedBooks = (books: readonly PriceBook[], filter: PriceFilter, knownAt: string) => {
   const providers = [...new Set(books.map(({ provider }) => provider))];
@@ -64,11 +41,11 @@ export const showAgreedPrices = (
     if (!newest || !agreed) return [];
     const model =
       filter.model === undefined ? null : books.modelOf(provider, filter.model, knownAt);
-    const prices = known
-      .flatMap((book) => book.prices)
+    const inForce = pricesInForce(books, { at: filter.asOf, knownAt, provider });
+    const prices = new Map(known.flatMap((book) => book.prices.map((one) => [one.price_id, one])));
+    return [...prices.values()]
+      .filter((price) => inForce.has(price.price_id))
       .filter((price) => filter.model === undefined || price.model === model)
-      .filter((price) => price.valid_from <= newest.known_from && isWanted(price, filter, knownAt));
-    return inForce(prices)
       .map((price) => ({
         price,
         found: agreed.apply(withScaledPrice(price), {

@@ -51,7 +51,7 @@ const contextOf = (price: Price): string => {
 };
 
 /** Whether a price, taken by itself, passes the times of a filter; which of several is in force the books say. */
-export const isWanted = (price: Price, filter: PriceFilter, knownAt: string): boolean => {
+const isWanted = (price: Price, filter: PriceFilter, knownAt: string): boolean => {
   if (price.known_from > knownAt) return false;
   if (filter.asOf === undefined) return true;
   return (

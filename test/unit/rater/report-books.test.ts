@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { ReportRecipeSchema, ReportSliceSchema } from '../../../schemas/report.ts';
+import { ReportRecipeSchema } from '../../../schemas/report.ts';
+import { UsageSliceSchema } from '../../../schemas/usage-slice.ts';
 import { pinPrices } from '../../../services/rater/core/report-books.ts';
 import { book, price } from '../pricing/pricing-fixtures.ts';
 
@@ -48,10 +49,10 @@ it.each([
   'yesterday',
   '0000-01-01T00:00:00.000Z', // the warehouse reads the year 0 as this year
 ])('refuses the bound %s of a slice', (from) => {
-  expect(ReportSliceSchema.safeParse({ from }).success).toBe(false);
+  expect(UsageSliceSchema.safeParse({ from }).success).toBe(false);
 });
 
 it('takes the last day of February', () => {
   const from = '2028-02-29T23:59:59.999Z';
-  expect(ReportSliceSchema.safeParse({ from }).success).toBe(true);
+  expect(UsageSliceSchema.safeParse({ from }).success).toBe(true);
 });
